@@ -1,0 +1,1 @@
+//! SASL rounds, whoever carries them.
