@@ -1,20 +1,33 @@
-//! One virtual server, ready to serve: everything that its sessions share.
+//! Virtual servers, ready to serve: everything that their sessions share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::directives::{Settings, Tells};
 use crate::login::{Offer, Words};
-use crate::observe::{access, log::Log, metrics::Metrics};
+use crate::observe::access::Access;
+use crate::observe::{Log, Metrics};
 use crate::route::Router;
-use crate::tls;
+use crate::tls::client::Connector;
+use crate::tls::names::Names;
+
+/// One address that clients come to, and the virtual servers behind it.
+#[derive(Debug)]
+pub struct Door {
+    /// By the name that a client asks for in TLS; the default for those that ask for none.
+    pub sites: Names<Arc<Site>>,
+    /// TLS from the first byte.
+    pub ssl: bool,
+    /// A PROXY header comes first.
+    pub proxy_protocol: bool,
+}
 
 /// One virtual server. Sessions hold it by `Arc`, so they live on in it when a reload replaces it.
 #[derive(Debug)]
 pub struct Site {
     pub words: &'static Words,
+    pub name: Arc<str>,
     pub settings: Settings,
-    /// What a client is offered, with TLS possible or not.
     pub offer: Arc<Offer>,
     /// Absent where the server has no certificate at all.
     pub tls: Option<Arc<rustls::ServerConfig>>,
@@ -24,7 +37,7 @@ pub struct Site {
     /// How those with a block are, by the name of the block.
     pub groups: HashMap<String, Arc<Towards>>,
     pub log: Log,
-    pub access: Vec<access::Writer>,
+    pub access: Access,
     pub metrics: Metrics,
 }
 
@@ -39,16 +52,18 @@ pub struct Towards {
 #[derive(Debug)]
 pub enum Security {
     Off,
-    Implicit(tls::client::Connector),
-    StartTls(tls::client::Connector),
+    Implicit(Connector),
+    StartTls(Connector),
+}
+
+impl Door {
+    /// The server for clients that ask for no name, or for one that nobody has.
+    pub fn default_site(&self) -> Option<&Arc<Site>> {
+        self.sites.find(None)
+    }
 }
 
 impl Site {
-    /// The first of the server's names.
-    pub fn name(&self) -> &str {
-        self.settings.names.first().map_or("localhost", String::as_str)
-    }
-
     /// How the upstream of this group is treated.
     pub fn towards(&self, group: Option<&str>) -> &Arc<Towards> {
         group.and_then(|name| self.groups.get(name)).unwrap_or(&self.towards)

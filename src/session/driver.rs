@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::buffer::Buffer;
 use super::upgrade::{Breach, Upgrade, clear_for_tls};
 use crate::login::{Action, Attempt, Desk, Dialogue, Event, Granted, Refusal, Verdict};
-use crate::net::{Stop, Stream};
+use crate::net::{Halt, Stream};
 use crate::wire::Parsed;
 
 /// How long the driver waits for its peer.
@@ -25,6 +25,9 @@ pub struct Patience {
 
 /// What the driver tells its owner while it works.
 pub trait Watcher: Sync {
+    /// The peer said something whole for the first time: it greeted, or gave a first command.
+    fn heard(&self);
+
     /// The peer broke its protocol; the dialogue has been told.
     fn breach(&self, breach: &dyn Error);
 }
@@ -77,7 +80,7 @@ pub async fn drive<D, K, U, W>(
     upgrade: &U,
     watcher: &W,
     patience: Patience,
-    stop: &Stop,
+    mut stop: Halt,
 ) -> Result<Done<K::Pass>, Ended>
 where
     D: Dialogue,
@@ -98,7 +101,7 @@ where
     let ended = tokio::select! {
         biased;
         done = drive.run(desk, upgrade, watcher) => done,
-        () = stop.cut() => Err(Ended::Stopped),
+        () = stop.heard() => Err(Ended::Stopped),
     };
     let words = match &ended {
         Err(Ended::Stopped) => D::WORDS.shutting_down,
@@ -189,6 +192,9 @@ impl<D: Dialogue> Drive<D> {
                 // The next command gets its own time, unless all of them share one.
                 if !heard || !self.patience.whole {
                     self.grant(self.patience.step);
+                }
+                if !heard {
+                    watcher.heard();
                 }
                 heard = true;
                 continue;
