@@ -165,7 +165,7 @@ impl<'a> Reader<'a> {
     fn matches(&mut self, pattern: &str, place: &Place) -> Vec<PathBuf> {
         // Only the pattern may have wildcards, not the directory it is looked for in.
         let base = Pattern::escape(&self.conf_dir.to_string_lossy());
-        let whole = Path::new(&base).join(pattern);
+        let whole = Path::new(&base).join(without_runs_of_stars(pattern));
         let options = MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
@@ -194,4 +194,15 @@ impl<'a> Reader<'a> {
         paths.sort();
         paths
     }
+}
+
+/// `**` is `*`, as in nginx: no pattern walks whole trees of directories.
+fn without_runs_of_stars(pattern: &str) -> String {
+    let mut single = String::with_capacity(pattern.len());
+    for c in pattern.chars() {
+        if c != '*' || !single.ends_with('*') {
+            single.push(c);
+        }
+    }
+    single
 }
