@@ -32,20 +32,19 @@ impl Checker {
         for raw in body {
             let place = raw.place.clone();
             match self.statement(raw, context, &mut seen) {
-                Ok(statement) => statements.extend(statement),
+                Ok(statement) => statements.push(statement),
                 Err(text) => self.shared.faults.add(Fault::new(text, Some(place))),
             }
         }
         Block::new(head, statements, &self.shared)
     }
 
-    /// None where a fault was recorded already.
     fn statement(
         &self,
         raw: Raw,
         context: Context,
         seen: &mut BTreeSet<&'static str>,
-    ) -> Result<Option<Statement>, String> {
+    ) -> Result<Statement, String> {
         let name = &raw.name;
         let Some(records) = self.directives.get(&**name) else {
             // `include` is the language's own; what could be carried out is gone by now.
@@ -61,12 +60,10 @@ impl Checker {
             self.check_misplaced(raw, records);
             return Err(text);
         };
-        let record = match here.iter().find(|record| misshapen(&raw, record.takes).is_none()) {
-            Some(record) => record,
-            None => {
-                let text = misshapen(&raw, first.takes).unwrap_or_default();
-                return Err(self.with_what_is_missing(text, &raw, first.takes));
-            }
+        let fitting = here.iter().find(|record| misshapen(&raw, record.takes).is_none());
+        let Some(record) = fitting else {
+            let text = misshapen(&raw, first.takes).unwrap_or_default();
+            return Err(self.with_what_is_missing(text, &raw, first.takes));
         };
         if !record.repeats && !seen.insert(record.name) {
             return Err(format!("\"{name}\" directive is duplicate"));
@@ -85,7 +82,7 @@ impl Checker {
             (Takes::Table(..), Some(body)) => Some(self.table(Arc::clone(&head), body)),
             _ => None,
         };
-        Ok(Some(Statement::new(head, block)))
+        Ok(Statement::new(head, block))
     }
 
     fn table(&self, head: Arc<Head>, body: Vec<Raw>) -> Block {

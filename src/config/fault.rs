@@ -144,7 +144,7 @@ impl Collector {
         if faults.is_empty() {
             return Ok(());
         }
-        faults.sort_by_key(|fault| {
+        faults.sort_by_cached_key(|fault| {
             fault
                 .place
                 .as_ref()

@@ -106,6 +106,10 @@ impl<'a> Reader<'a> {
         if self.files > MAX_FILES {
             return Err(format!("too many files, at most {MAX_FILES} can be included"));
         }
+        let too_much = || format!("the files are larger than {MAX_TOTAL} bytes together");
+        if self.bytes > MAX_TOTAL {
+            return Err(too_much());
+        }
         let file = File::open(path).map_err(|error| failed("open", &error))?;
         let mut content = Vec::new();
         file.take(MAX_FILE + 1)
@@ -117,7 +121,7 @@ impl<'a> Reader<'a> {
             return Err(format!("\"{shown}\" is larger than {MAX_FILE} bytes"));
         }
         if self.bytes > MAX_TOTAL {
-            return Err(format!("the files are larger than {MAX_TOTAL} bytes together"));
+            return Err(too_much());
         }
         Ok((canonical, content))
     }

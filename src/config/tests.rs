@@ -294,6 +294,17 @@ fn includes_have_an_end() {
 }
 
 #[test]
+fn includes_that_double_have_an_end() {
+    let names: Vec<_> = (0..=20).map(|index| format!("f{index}")).collect();
+    let texts: Vec<_> = (1..=21).map(|index| format!("include f{index};\n").repeat(2)).collect();
+    let mut files = vec![("main.conf", "include f0;")];
+    files.extend(names.iter().zip(&texts).map(|(name, text)| (&**name, &**text)));
+    let told = faults(&files, None);
+    let want = "too many files, at most 10000 can be included in f0:2".to_owned();
+    assert!(told.contains(&want), "{told:?}");
+}
+
+#[test]
 fn blocks_within_blocks_have_an_end() {
     for (files, place) in [
         (vec![("main.conf", "mail {".repeat(100_000))], "main.conf:1"),
