@@ -21,8 +21,8 @@ use tokio::time::timeout;
 
 use super::casing;
 use super::names::Names;
-use super::place::Origin;
 use super::tasks;
+use crate::net::{Endpoint, Place};
 
 /// The longest response head that is read, in bytes. nginx takes 1,024.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -42,7 +42,7 @@ const IDLE: Duration = Duration::from_secs(4);
 /// Asks one origin, over connections that are kept. Shared by all who ask it.
 #[derive(Debug)]
 pub struct Client {
-    origin: Origin,
+    origin: Place,
     names: Names,
     /// The names of headers as they are to be written.
     spelling: Vec<String>,
@@ -91,7 +91,7 @@ type Question = Request<Empty<Bytes>>;
 
 impl Client {
     /// `spelling` holds the header names whose case matters to the origin.
-    pub fn new(origin: Origin, names: Names, spelling: Vec<String>) -> Self {
+    pub fn new(origin: Place, names: Names, spelling: Vec<String>) -> Self {
         let (spelled, idle) = (OnceCell::new(), Arc::default());
         Self { origin, names, spelling, spelled, idle }
     }
@@ -163,10 +163,10 @@ impl Client {
     /// Opens a connection, to each address in turn until one takes it.
     async fn connect(&self, within: Duration, server: &mut String) -> Result<Kept, Cause> {
         let addresses = match &self.origin {
-            Origin::Unix(path) => return unix(path, server).await,
-            Origin::Address(ip, port) => vec![SocketAddr::new(*ip, *port)],
-            Origin::Name(name, port) => {
-                let found = self.names.resolve(name).await.map_err(Cause::Unknown)?;
+            Place::Fixed(Endpoint::Unix(path)) => return unix(path, server).await,
+            Place::Fixed(Endpoint::Tcp(address)) => vec![*address],
+            Place::Named { host, port } => {
+                let found = self.names.resolve(host).await.map_err(Cause::Unknown)?;
                 found.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
             }
         };

@@ -4,7 +4,7 @@
 //! origin short questions over kept connections (`auth_http`), and [`server`], which shows pages
 //! to a monitor (`/metrics`, `/stub_status`).
 //!
-//! **In and out.** [`Place::parse`] reads an address as `auth_http` writes it. [`Client::ask`]
+//! **In and out.** [`Url::parse`] reads an address as `auth_http` writes it. [`Client::ask`]
 //! takes a request without a body and gives the status and headers of its response; what body
 //! comes is drained out of sight. [`server::serve`] takes a listener and a function from path to
 //! [`server::Page`].
@@ -22,10 +22,10 @@
 mod casing;
 mod client;
 mod names;
-mod place;
 pub mod server;
 #[cfg(test)]
 pub mod stub;
+mod url;
 
 mod tasks {
     //! Stands in for `observe::tasks` until it is here.
@@ -41,4 +41,4 @@ mod tasks {
 
 pub use client::{Cause, Client, Error, Head, MAX_HEAD};
 pub use names::{Names, Resolve};
-pub use place::{Origin, Place};
+pub use url::Url;

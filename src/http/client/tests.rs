@@ -1,5 +1,5 @@
 use super::*;
-use crate::http::Place;
+use crate::http::Url;
 use crate::http::stub::{Book, Reply, Stub, head};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -7,7 +7,7 @@ const SOON: Duration = Duration::from_secs(20);
 fn client(origin: &str) -> Client {
     let names = Book::of(&[("auth.example", &["127.0.0.9", "127.0.0.1"])]);
     let spelling = ["Auth-SSL", "Client-IP"].map(str::to_owned).to_vec();
-    Client::new(Place::parse(origin).unwrap().origin, names, spelling)
+    Client::new(Url::parse(origin).unwrap().origin, names, spelling)
 }
 
 fn question() -> Request<()> {
