@@ -17,7 +17,13 @@
 //!
 //! **Limits.** One relayed session keeps at most [`copy::SCRATCH`] bytes in each direction.
 
+pub mod accept;
 pub mod addr;
+pub mod connect;
+pub mod halt;
+pub mod handover;
+pub mod header;
+pub mod limits;
 pub mod listen;
 pub mod stream;
 
