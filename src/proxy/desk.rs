@@ -14,11 +14,12 @@ use super::site::{Security, Site, Towards};
 use crate::login::{
     Ask, Attempt, Dialogue, Granted, Identity, Kind, Offer, Refusal, Verdict, imap, pop3, words,
 };
-use crate::net::{Endpoint, Plain, Stream, connect, halt};
+use crate::net::{Endpoint, Plain, Stream, connect};
 use crate::observe::Level;
 use crate::observe::access::Status;
+use crate::observe::metrics::{Login, Phase};
 use crate::route::{Asker, Route, Target};
-use crate::session::driver::{Done, Ended, NoDesk, Patience, Watcher, drive};
+use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
 use crate::session::upgrade::Upgrade;
 use crate::tls;
 use crate::wire::haproxy;
@@ -72,12 +73,11 @@ impl Error {
         }
     }
 
-    fn phase(&self) -> &'static str {
+    fn phase(&self) -> Phase {
         match self {
-            Self::Connect(_) | Self::Loop => "connect",
-            Self::Tls(_) => "tls",
-            Self::Silent { greeted: false } | Self::Closed { greeted: false } => "greeting",
-            Self::Io(_) | Self::Misbehaved(_) | Self::Silent { .. } | Self::Closed { .. } => "auth",
+            Self::Connect(_) | Self::Loop => Phase::Connect,
+            Self::Tls(_) => Phase::Tls,
+            _ => Phase::Auth,
         }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Desk<'a> {
         let lookup = began.elapsed();
         let group = route.group.as_ref().map(|group| group.name.as_str());
         let towards = Arc::clone(site.towards(group));
-        site.metrics.lookup_took(group.unwrap_or(""), lookup);
+        towards.counters.took(Phase::Lookup, lookup);
         session.line(|line| {
             line.lookup = Some(lookup);
             line.upstream_name = group.map(Into::into);
@@ -127,11 +127,10 @@ impl<'a> Desk<'a> {
                 }
             };
             session.line(|line| line.upstream = Some(addr(&target.endpoint)));
-            let group = route.group.as_ref().map_or("", |group| group.name.as_str());
             match self.knock(site, &towards, &target, attempt, &route, ttl).await {
-                Ok((upstream, verdict)) => return self.settle(site, group, upstream, verdict),
+                Ok((upstream, verdict)) => return self.settle(site, &towards, upstream, verdict),
                 Err(error) => {
-                    site.metrics.upstream_failed(group, error.phase());
+                    towards.counters.failed(error.phase());
                     session.log(Level::Error, Some(error.doing()), &error);
                     if !error.is_worth_another_try() {
                         break;
@@ -228,9 +227,8 @@ impl<'a> Desk<'a> {
         } else {
             call.log_in(stream, imap::Back::new(ask)).await
         };
-        let group = route.group.as_ref().map_or("", |group| group.name.as_str());
-        site.metrics.connect_took(group, connected);
-        site.metrics.auth_took(group, asked.elapsed());
+        towards.counters.took(Phase::Connect, connected);
+        towards.counters.took(Phase::Auth, asked.elapsed());
         self.session.line(|line| {
             line.connect = Some(connected);
             line.auth = Some(asked.elapsed());
@@ -241,7 +239,7 @@ impl<'a> Desk<'a> {
     fn settle(
         &self,
         site: &Site,
-        group: &str,
+        towards: &Towards,
         upstream: Upstream,
         verdict: Verdict,
     ) -> Result<(Upstream, Granted), Refusal> {
@@ -267,7 +265,7 @@ impl<'a> Desk<'a> {
             }
             Verdict::Misbehaved(words) => {
                 let error = Error::Misbehaved(words);
-                site.metrics.upstream_failed(group, error.phase());
+                towards.counters.failed(error.phase());
                 self.session.log(Level::Error, Some(error.doing()), &error);
                 Err(Refusal::new(Kind::Unavailable))
             }
@@ -295,14 +293,18 @@ impl crate::login::Desk for Desk<'_> {
         }
         let ruling = Box::pin(self.decide(&site, &attempt)).await;
         let (status, result) = match &ruling {
-            Ok(_) => (Status::Ok, "ok"),
+            Ok(_) => (Status::Ok, Login::Accepted),
             Err(refusal) => match refusal.kind {
-                Kind::Unavailable | Kind::Internal => (Status::Failed, "failed"),
-                _ => (Status::Refused, "refused"),
+                Kind::Unavailable => (Status::Failed, Login::Unavailable),
+                Kind::Internal => (Status::Failed, Login::Internal),
+                Kind::BadCredentials => (Status::Refused, Login::BadCredentials),
+                Kind::Forbidden => (Status::Refused, Login::Forbidden),
+                Kind::NeedsTls => (Status::Refused, Login::NeedsTls),
+                Kind::Throttled => (Status::Refused, Login::Throttled),
             },
         };
         session.line(|line| line.status = status);
-        site.metrics.login(site.words.name, result, attempt.mechanism.name());
+        site.counters.login(result, attempt.mechanism.name());
         ruling
     }
 }
@@ -361,9 +363,7 @@ impl Call<'_> {
         let tells = &self.towards.tells;
         let patience =
             Patience { opening: tells.greeting_timeout, step: tells.auth_timeout, whole: true };
-        // The client's driver hears the word to stop, and drops this.
-        let (_, never) = halt::halt();
-        let done = drive(stream, back, &NoDesk, self, self, patience, never).await;
+        let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);
         match done {
             Ok(Done::Settled { stream, unread, verdict }) => {

@@ -40,8 +40,7 @@ pub async fn run<H: Send>(
         }
     };
     record.end = end;
-    site.metrics.session_ended(site.words.name, end);
-    site.metrics.relayed(site.words.name, ended.bytes_up, ended.bytes_down);
+    site.counters.relayed(ended.bytes_up, ended.bytes_down);
     if site.log.enabled(Level::Info) {
         site.log.session(Level::Info, &record.tail("proxying"), words);
     }

@@ -11,6 +11,7 @@ use super::site::{Door, Site};
 use crate::login::Offer;
 use crate::net::{Endpoint, Plain, Stream};
 use crate::observe::access::{Line, Record, Tls};
+use crate::observe::metrics::Side;
 use crate::observe::{Addr, Level};
 use crate::route;
 use crate::session::driver::Watcher;
@@ -54,7 +55,7 @@ impl Session {
         line.session = name(number);
         line.server_name = Arc::clone(&site.name);
         line.peer = (peer != client).then(|| addr(&peer));
-        let record = Record::open(site.access.clone(), line);
+        let record = Record::open(site.access.clone(), line, site.counters.session());
         let state = Mutex::new(State { site: Arc::clone(site), record });
         let breaches = AtomicU32::new(0);
         Self { number, peer, client, local, proxied, door: Arc::clone(door), state, breaches }
@@ -117,11 +118,11 @@ impl Session {
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                metrics.tls_failed(self.site().words.name);
+                metrics.handshake_failed(Side::Client, error.reason());
                 return Err(error);
             }
         };
-        metrics.tls_handshake(accepted.protocol, accepted.resumed);
+        metrics.handshake(Side::Client, accepted.protocol, accepted.resumed);
         let mut state = self.lock();
         if let Some(site) = chosen
             && !Arc::ptr_eq(&site, &state.site)
