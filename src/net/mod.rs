@@ -20,6 +20,7 @@
 pub mod accept;
 pub mod addr;
 pub mod connect;
+pub mod copy;
 pub mod halt;
 pub mod handover;
 pub mod header;
