@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Addr;
 use super::format::Format;
 use super::log::Tail;
+use super::metrics::Session;
 use super::sink::{Error, Memory, Sink, Target};
 use super::words::words;
 
@@ -213,17 +214,25 @@ impl Access {
     }
 }
 
-/// A session's line while the session lives; its drop writes it.
+/// A session's line while the session lives; its drop writes it, and counts the session as ended.
 #[derive(Debug)]
 pub struct Record {
     line: Box<Line>,
     began: Instant,
     access: Access,
+    session: Session,
 }
 
 impl Record {
-    pub fn open(access: Access, line: Line) -> Self {
-        Self { line: Box::new(line), began: Instant::now(), access }
+    /// `session` is [`Protocol::session`](super::metrics::Protocol::session)'s guard.
+    pub fn open(access: Access, line: Line, session: Session) -> Self {
+        Self { line: Box::new(line), began: Instant::now(), access, session }
+    }
+
+    /// The client is let in: the line says so, and so does the gauge.
+    pub fn relaying(&mut self) {
+        self.line.status = Status::Ok;
+        self.session.relaying();
     }
 
     /// Another virtual host took over, by SNI: its log gets the line.
@@ -254,6 +263,7 @@ impl DerefMut for Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.line.duration = self.age();
+        self.session.end = self.line.end;
         self.access.write(&self.line);
     }
 }
@@ -263,10 +273,15 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
+    use crate::observe::Metrics;
 
     fn line() -> Line {
         let ip = |text: &str| text.parse::<SocketAddr>().unwrap().into();
         Line::new("imap", 9, ip("192.0.2.7:4711"), ip("192.0.2.1:143"))
+    }
+
+    fn session() -> Session {
+        Metrics::new().protocol("imap").session()
     }
 
     fn format(text: &str) -> Arc<Format> {
@@ -276,12 +291,13 @@ mod tests {
     #[test]
     fn a_session_leaves_one_line_however_it_ends() {
         let (access, memory) = Access::memory(format("$connection $status $session_end"));
-        let mut record = Record::open(access.clone(), line());
-        (record.status, record.end) = (Status::Ok, End::UpstreamClosed);
+        let mut record = Record::open(access.clone(), line(), session());
+        record.relaying();
+        record.end = End::UpstreamClosed;
         drop(record);
-        drop(Record::open(access.clone(), line()));
+        drop(Record::open(access.clone(), line(), session()));
         let panicked = std::thread::spawn(move || {
-            let _record = Record::open(access, line());
+            let _record = Record::open(access, line(), session());
             panic!("planted");
         });
         assert!(panicked.join().is_err());
@@ -293,7 +309,7 @@ mod tests {
     fn a_line_goes_to_the_log_of_the_host_that_took_over() {
         let (first, before) = Access::memory(format("$connection"));
         let (second, after) = Access::memory(format("$connection"));
-        let mut record = Record::open(first, line());
+        let mut record = Record::open(first, line(), session());
         record.move_to(second);
         drop(record);
         assert_eq!((before.lines().len(), after.lines().len()), (0, 1));
@@ -306,7 +322,7 @@ mod tests {
         let path = dir.path().join("access.log");
         let access = Access::open(&[(Target::File(path.clone()), format("$remote_addr"))]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
-        drop(Record::open(access, line()));
+        drop(Record::open(access, line(), session()));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "192.0.2.7\n");
     }
 

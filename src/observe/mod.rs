@@ -26,13 +26,17 @@ pub mod escape;
 mod files;
 pub mod format;
 pub mod log;
+pub mod metrics;
+pub mod names;
 mod sink;
 mod syslog;
+pub mod tasks;
 mod variables;
 mod words;
 
 pub use addr::Addr;
 pub use files::{Failure, give_all_to, reopen_all};
 pub use log::{Level, Log, Tail};
+pub use metrics::Metrics;
 pub use sink::{Error, Memory, Target, because, write_errors};
 pub use variables::{VARIABLES, Variable};
