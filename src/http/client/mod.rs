@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::casing;
 use super::names::Names;
-use crate::net::{Endpoint, Place, Plain, connect};
+use crate::net::{Place, Plain, connect};
 use crate::observe::tasks;
 
 /// The longest response head that is read, in bytes. nginx takes 1,024.
@@ -116,9 +116,10 @@ impl Client {
         if let Some(kept) = self.kept().await {
             server.clone_from(&kept.server);
             match self.send(kept, question.clone()).await {
-                // It may have died as we wrote: a question may be asked twice, so a fresh
-                // connection is worth one more try.
-                Err(Cause::Left(_)) => {}
+                // It may have died, or the server said that it was idle for too long, as we
+                // wrote: a question may be asked twice, so a fresh connection is worth one more
+                // try (RFC 9110 §15.5.9).
+                Err(Cause::Left(_)) | Ok((StatusCode::REQUEST_TIMEOUT, _)) => {}
                 done => return done,
             }
         }

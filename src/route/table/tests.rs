@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const CONF: &str = r#"
@@ -139,5 +141,24 @@ fn each_bad_row_is_told_with_its_place() {
         let row = row.replace("~(.{1000}){1000}", "\"~(.{1000}){1000}\"");
         let (_, faults) = read(&format!("upstream old {{ server a; }}\nroute {{ {row} }}"));
         assert_eq!(faults, [format!("{want} in test:2")], "{row}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_login_leads_nowhere_new(
+        login in prop_oneof![
+            any::<Vec<u8>>(),
+            "(unix:|\\.\\.|/|[a-z.:@0-9]{1,4}){1,6}@(GROUP|sock|nul)?(\\.|/|unix:|[a-z]){0,6}"
+                .prop_map(String::into_bytes),
+        ],
+    ) {
+        let (table, _) = read(CONF);
+        if let Ok(Some(Found { to: Destination::Servers(servers), login })) = table.find(&login) {
+            let server = servers[0].to_string();
+            let is_home = server.starts_with("unix:/run/") && !server.contains("..");
+            prop_assert!(is_home || !server.starts_with("unix:"), "{server}");
+            prop_assert!(login.is_none_or(|login| !login.is_empty()));
+        }
     }
 }
