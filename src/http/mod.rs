@@ -27,18 +27,6 @@ pub mod server;
 pub mod stub;
 mod url;
 
-mod tasks {
-    //! Stands in for `observe::tasks` until it is here.
-
-    #[expect(clippy::disallowed_methods, reason = "stand-in")]
-    pub fn spawn<F>(_name: &'static str, future: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        drop(tokio::spawn(future));
-    }
-}
-
 pub use client::{Cause, Client, Error, Head, MAX_HEAD};
 pub use names::{Names, Resolve};
 pub use url::Url;

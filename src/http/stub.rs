@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::names::{Answer, Resolve};
-use super::tasks;
+use crate::observe::tasks;
 
 /// What the stub does about one request.
 #[derive(Clone, Debug)]

@@ -89,6 +89,21 @@ async fn a_connection_that_died_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_idle_for_too_long_is_replaced_once() {
+    let idle = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
+    let (stub, address) = Stub::tcp(move |connection, nth, _| match (connection, nth) {
+        (1, 2) => Reply::Close(idle.to_owned()),
+        _ => head(200, &[]),
+    })
+    .await;
+    let client = client(&address.to_string());
+    for _ in 0..2 {
+        assert_eq!(ask(&client).await.unwrap().status, StatusCode::OK);
+    }
+    assert_eq!((stub.connections(), stub.heads().len()), (2, 3));
+}
+
+#[tokio::test]
 async fn a_fresh_connection_that_dies_is_an_answer() {
     let (stub, address) = Stub::tcp(|_, _, _| Reply::Close(String::new())).await;
     let error = ask(&client(&address.to_string())).await.unwrap_err();

@@ -1,7 +1,11 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::*;
+use crate::net::Endpoint;
+use crate::net::halt::{Trigger, halt};
+use crate::net::listen::{Listen, open as listen};
 
 fn metrics(path: &str) -> Option<Page> {
     let page = || Page { content_type: "text/plain", body: Bytes::from_static(b"up 1\n") };
@@ -9,9 +13,9 @@ fn metrics(path: &str) -> Option<Page> {
 }
 
 /// One connection on a pipe, and what stops it.
-fn open(limits: Limits) -> (DuplexStream, watch::Sender<bool>) {
+fn open(limits: Limits) -> (DuplexStream, Trigger) {
     let (near, far) = tokio::io::duplex(65536);
-    let (stop, until) = watch::channel(false);
+    let (stop, until) = halt();
     tasks::spawn("server", connection(far, Arc::new(metrics), limits, until));
     (near, stop)
 }
@@ -59,7 +63,7 @@ async fn a_connection_ends_between_requests_when_we_stop() {
     let mut heard = vec![0; 4096];
     assert!(near.read(&mut heard).await.unwrap() > 0);
     let before = Instant::now();
-    stop.send(true).unwrap();
+    stop.fire(());
     assert_eq!(near.read(&mut heard).await.unwrap(), 0);
     assert_eq!(Instant::now(), before);
 }
@@ -84,26 +88,28 @@ async fn a_connection_does_not_live_for_ever() {
 
 #[tokio::test]
 async fn only_so_many_are_served_at_a_time() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, until) = watch::channel(false);
+    let at = Listen::new(Endpoint::Tcp("127.0.0.1:0".parse().unwrap()));
+    let socket = listen(&at, 1).unwrap().remove(0);
+    let address = socket.endpoint().tcp().unwrap();
+    let (stop, until) = halt();
     let limits = Limits { connections: 1, ..Limits::default() };
-    let (done, ended) = tokio::sync::oneshot::channel();
-    tasks::spawn("server", async move {
-        serve(listener, Arc::new(metrics), limits, until).await;
-        done.send(()).unwrap();
+    let serving = tasks::spawn("server", async move {
+        let mut notices = Vec::new();
+        let note = |notice: Notice| notices.push(notice.to_string());
+        serve(socket, Arc::new(metrics), limits, until, note).await.unwrap();
+        notices
     });
-    let mut first = TcpStream::connect(address).await.unwrap();
-    first.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut heard = vec![0; 4096];
-    assert!(first.read(&mut heard).await.unwrap() > 0);
-
+    let mut first = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        first.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        assert!(first.read(&mut heard).await.unwrap() > 0);
+    }
     let mut second = TcpStream::connect(address).await.unwrap();
-    second.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
-    let early = tokio::time::timeout(Duration::from_millis(50), second.read(&mut heard)).await;
-    assert!(early.is_err(), "{early:?}");
-    drop(first);
-    assert!(second.read(&mut heard).await.unwrap() > 0);
-    stop.send(true).unwrap();
-    ended.await.unwrap();
+    assert_eq!(second.read(&mut heard).await.unwrap(), 0);
+
+    // An idle connection ends with the server.
+    stop.fire(Leave::Drain);
+    assert_eq!(first.read(&mut heard).await.unwrap(), 0);
+    assert_eq!(serving.await.unwrap(), ["1 worker_connections are not enough"]);
 }

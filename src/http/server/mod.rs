@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +19,22 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
-use super::tasks;
+use crate::net::accept::{self, Conn, Host, Leave, Notice};
+use crate::net::halt::Halt;
+use crate::net::limits::Gate;
+use crate::net::listen::Socket;
+use crate::observe::tasks;
 
 /// How much one peer, and all of them, may ask of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// More are closed as they come.
     pub connections: usize,
     /// For one request's head, and between two requests.
     pub head: Duration,
-    /// For a connection in all; a request that is being answered then may still end within `head`.
+    /// For a connection in all; a response that is under way then may take `head` more.
     pub life: Duration,
 }
 
@@ -65,52 +69,47 @@ where
 /// The longest request head, in bytes: hyper's least.
 const MAX_HEAD: usize = 8192;
 
-/// How long accepting rests when the process is out of descriptors.
-const REST: Duration = Duration::from_millis(500);
-
-/// Shows `pages` to whoever connects to `listener`, until `stop` is true or its sender is gone.
-/// Connections that are open then end with the response they are at.
+/// Shows `pages` to whoever connects to `socket`, until `stop` is heard; connections that are open
+/// then end with the response they are at. What goes wrong in accepting is told to `notice`.
 pub async fn serve<P: Pages>(
-    listener: TcpListener,
+    socket: Socket,
     pages: Arc<P>,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
-) {
-    let seats = Arc::new(Semaphore::new(limits.connections));
-    let until = stop.clone();
-    let mut stopped = pin!(stopped(&mut stop));
-    loop {
-        let next = async {
-            // The backlog holds who comes when all seats are taken.
-            let seat = Arc::clone(&seats).acquire_owned().await.expect("seats are never closed");
-            (listener.accept().await, seat)
-        };
-        let (accepted, seat) = tokio::select! {
-            () = &mut stopped => return,
-            next = next => next,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (pages, until) = (Arc::clone(&pages), until.clone());
-                tasks::spawn("http server", async move {
-                    connection(stream, pages, limits, until).await;
-                    drop(seat);
-                });
-            }
-            Err(_) => sleep(REST).await,
-        }
+    stop: Halt<Leave>,
+    notice: impl FnMut(Notice),
+) -> io::Result<()> {
+    let desk = Desk { pages, limits, stop: stop.clone(), notice };
+    accept::run(socket, Gate::new(limits.connections, None), stop, desk).await
+}
+
+struct Desk<P, N> {
+    pages: Arc<P>,
+    limits: Limits,
+    stop: Halt<Leave>,
+    notice: N,
+}
+
+impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
+    fn welcome(&mut self, conn: Conn) {
+        let (pages, limits, stop) = (Arc::clone(&self.pages), self.limits, self.stop.clone());
+        tasks::spawn("http server", async move {
+            let Conn { stream, permit, .. } = conn;
+            connection(stream, pages, limits, stop).await;
+            drop(permit);
+        });
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        (self.notice)(notice);
     }
 }
 
 /// Serves one connection to its end.
-pub async fn connection<S, P>(
-    stream: S,
-    pages: Arc<P>,
-    limits: Limits,
-    mut stop: watch::Receiver<bool>,
-) where
+pub async fn connection<S, P, T>(stream: S, pages: Arc<P>, limits: Limits, mut stop: Halt<T>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Pages,
+    T: Copy,
 {
     let service = service_fn(move |request| {
         let answer = answer(&*pages, &request);
@@ -122,20 +121,14 @@ pub async fn connection<S, P>(
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
-    let end = Instant::now() + limits.life;
     // How a peer ended is of no interest: it reads pages.
     tokio::select! {
         _ = &mut serving => return,
-        () = stopped(&mut stop) => {}
-        () = sleep_until(end) => {}
+        _ = stop.heard() => {}
+        () = sleep(limits.life) => {}
     }
     serving.as_mut().graceful_shutdown();
     tokio::time::timeout(limits.head, poll_fn(|cx| serving.as_mut().poll(cx))).await.ok();
-}
-
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone: nobody is left who could stop us later.
-    stop.wait_for(|stop| *stop).await.ok();
 }
 
 fn answer<P: Pages>(pages: &P, request: &Request<Incoming>) -> Response<Full<Bytes>> {

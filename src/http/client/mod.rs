@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,15 +13,13 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::http::Extensions;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::casing;
 use super::names::Names;
-use super::tasks;
-use crate::net::{Endpoint, Place};
+use crate::net::{Place, Plain, connect};
+use crate::observe::tasks;
 
 /// The longest response head that is read, in bytes. nginx takes 1,024.
 pub const MAX_HEAD: usize = 16 * 1024;
@@ -119,9 +116,10 @@ impl Client {
         if let Some(kept) = self.kept().await {
             server.clone_from(&kept.server);
             match self.send(kept, question.clone()).await {
-                // It may have died as we wrote: a question may be asked twice, so a fresh
-                // connection is worth one more try.
-                Err(Cause::Left(_)) => {}
+                // It may have died, or the server said that it was idle for too long, as we
+                // wrote: a question may be asked twice, so a fresh connection is worth one more
+                // try (RFC 9110 §15.5.9).
+                Err(Cause::Left(_)) | Ok((StatusCode::REQUEST_TIMEOUT, _)) => {}
                 done => return done,
             }
         }
@@ -162,45 +160,29 @@ impl Client {
 
     /// Opens a connection, to each address in turn until one takes it.
     async fn connect(&self, within: Duration, server: &mut String) -> Result<Kept, Cause> {
-        let addresses = match &self.origin {
-            Place::Fixed(Endpoint::Unix(path)) => return unix(path, server).await,
-            Place::Fixed(Endpoint::Tcp(address)) => vec![*address],
+        let endpoints = match &self.origin {
+            Place::Fixed(endpoint) => vec![endpoint.clone()],
             Place::Named { host, port } => {
                 let found = self.names.resolve(host).await.map_err(Cause::Unknown)?;
-                found.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
+                found.into_iter().map(|ip| SocketAddr::new(ip, *port).into()).collect()
             }
         };
-        let mut failed = io::Error::other("the name has no address");
+        let mut failed = Cause::Unknown(io::Error::other("no address"));
         // One address that swallows our packets must not eat the time of the others.
-        let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        for address in addresses {
-            *server = address.to_string();
-            match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // A question is one small write: nothing is gained by holding it back.
-                    stream.set_nodelay(true).map_err(Cause::Unreachable)?;
-                    return shake_hands(stream, server).await;
-                }
-                Ok(Err(error)) => failed = error,
-                Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        let share = within / u32::try_from(endpoints.len().max(1)).unwrap_or(u32::MAX);
+        for endpoint in endpoints {
+            *server = endpoint.to_string();
+            let deadline = tokio::time::Instant::now() + share;
+            match connect::open(&endpoint, connect::Options::default(), deadline).await {
+                Ok(stream) => return shake_hands(stream, server).await,
+                Err(error) => failed = error.into(),
             }
         }
-        match failed.kind() {
-            io::ErrorKind::TimedOut => Err(Cause::Silent),
-            _ => Err(Cause::Unreachable(failed)),
-        }
+        Err(failed)
     }
 }
 
-async fn unix(path: &Path, server: &str) -> Result<Kept, Cause> {
-    let stream = UnixStream::connect(path).await.map_err(Cause::Unreachable)?;
-    shake_hands(stream, server).await
-}
-
-async fn shake_hands<S>(stream: S, server: &str) -> Result<Kept, Cause>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn shake_hands(stream: Plain, server: &str) -> Result<Kept, Cause> {
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .preserve_header_case(true)
@@ -236,6 +218,17 @@ impl Cause {
             Self::Misbehaved(error)
         } else {
             Self::Left(error)
+        }
+    }
+}
+
+impl From<connect::Error> for Cause {
+    fn from(error: connect::Error) -> Self {
+        use connect::Error as E;
+        match error {
+            E::Silent { .. } => Self::Silent,
+            E::Unreachable { cause, .. } if cause.kind() == io::ErrorKind::TimedOut => Self::Silent,
+            E::Unreachable { cause, .. } | E::Ours { cause, .. } => Self::Unreachable(cause),
         }
     }
 }
