@@ -20,6 +20,8 @@
 
 use std::mem;
 
+use zeroize::Zeroizing;
+
 use crate::login::{
     Action, Ask, Dialogue, Event, Granted, Kind, Secret, Tell, Verdict, Words, words,
 };
@@ -279,17 +281,17 @@ impl Back {
 /// command to 255 octets, and the answer to a challenge not.
 fn authenticate(authzid: &[u8], user: &[u8], secret: &[u8], act: &mut Vec<Action>) -> State {
     let message = Secret::new(sasl::plain::write(authzid, user, secret));
-    let mut text = sasl::encode(message.reveal()).into_bytes();
-    let initial = text.as_slice();
-    let at_once = Command::Auth { mechanism: Some(b"PLAIN"), initial: Some(initial) };
-    if b"AUTH PLAIN \r\n".len() + initial.len() <= MAX_LINE {
+    let text = Zeroizing::new(sasl::encode(message.reveal()));
+    let at_once = Command::Auth { mechanism: Some(b"PLAIN"), initial: Some(text.as_bytes()) };
+    if b"AUTH PLAIN \r\n".len() + text.len() <= MAX_LINE {
         in_confidence(&at_once, act);
     } else {
         say(&Command::Auth { mechanism: Some(b"PLAIN"), initial: None }, act);
     }
-    text.reserve_exact(2);
-    text.extend_from_slice(b"\r\n");
-    State::Auth { message: Secret::new(text) }
+    let mut answer = Vec::with_capacity(text.len() + 2);
+    answer.extend_from_slice(text.as_bytes());
+    answer.extend_from_slice(b"\r\n");
+    State::Auth { message: Secret::new(answer) }
 }
 
 fn wants(tell: Tell, offered: bool) -> bool {
