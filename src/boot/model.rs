@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::directives::Settings;
 use super::logs::{self, Formats};
+use super::names::Resolvers;
 use super::{Options, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Offer, StartTls, Words, words};
@@ -16,22 +17,26 @@ use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives as proxy;
 use crate::proxy::{Door, Security, Site, Towards};
 use crate::route::{self, Router};
-use crate::tls;
+use crate::tls::certs::{Identity, Store};
+use crate::tls::client::Connectors;
+use crate::tls::directives::{self as tls, Mode, UpstreamSettings};
+use crate::tls::names::Names;
+use crate::tls::server::{self, Shared};
 
 /// What outlives a reload: counters, tickets, certificates that have not changed.
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub metrics: Metrics,
-    pub certificates: tls::certs::Store,
-    pub tls: tls::server::Shared,
+    pub certificates: Arc<Store>,
+    pub tls: Arc<Shared>,
 }
 
 impl Kept {
     pub fn new() -> Self {
         Self {
             metrics: Metrics::new(),
-            certificates: tls::certs::Store::default(),
-            tls: tls::server::Shared::new(),
+            certificates: Arc::new(Store::default()),
+            tls: Arc::new(Shared::new()),
         }
     }
 }
@@ -55,7 +60,7 @@ struct Server {
     listens: Vec<Listen>,
     settings: proxy::Settings,
     tls: tls::Settings,
-    identity: Arc<tls::certs::Identity>,
+    identity: Arc<Identity>,
     route: route::Settings,
     towards: Plain,
     groups: BTreeMap<String, Plain>,
@@ -67,7 +72,7 @@ struct Server {
 #[derive(Clone, Debug)]
 struct Plain {
     tells: proxy::Tells,
-    tls: tls::UpstreamSettings,
+    tls: UpstreamSettings,
 }
 
 /// Everything that one generation serves with.
@@ -76,6 +81,8 @@ pub struct Model {
     pub settings: Settings,
     pub doors: Vec<(Listen, Arc<Door>)>,
     pub log: Log,
+    /// Whose certificates' ends are told.
+    pub identities: Vec<Arc<Identity>>,
 }
 
 /// Why there is no plan: everything that is wrong, a line each.
@@ -123,10 +130,11 @@ impl Plan {
     /// Opens the logs, and puts together what sessions need.
     pub fn build(self, kept: &Kept) -> Result<Model, Faults> {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
+        let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
         let mut faults = Vec::new();
         let mut doors: Vec<(Listen, Vec<(Arc<Site>, bool)>)> = Vec::new();
         for server in &self.servers {
-            let site = match server.site(&log, kept) {
+            let site = match server.site(&log, kept, &mut connectors, &mut names) {
                 Ok(site) => Arc::new(site),
                 Err(error) => {
                     faults.push(error);
@@ -145,7 +153,7 @@ impl Plan {
             return Err(faults);
         }
         let doors = doors.into_iter().map(|(listen, sites)| {
-            let mut names = tls::names::Names::default();
+            let mut names = Names::default();
             for (site, is_default) in sites {
                 for problem in names.add(Arc::clone(&site), &site.settings.names, is_default) {
                     log.line(Level::Warn, None, format_args!("{problem} on {}", listen.endpoint));
@@ -156,7 +164,8 @@ impl Plan {
             (listen, Arc::new(door))
         });
         let doors = doors.collect();
-        Ok(Model { settings: self.settings, doors, log })
+        let identities = self.servers.into_iter().map(|server| server.identity).collect();
+        Ok(Model { settings: self.settings, doors, log, identities })
     }
 }
 
@@ -199,7 +208,7 @@ struct Reader<'a> {
     kept: &'a Kept,
     settings: proxy::Settings,
     tls: tls::Settings,
-    upstream_tls: tls::UpstreamSettings,
+    upstream_tls: UpstreamSettings,
     route: route::Settings,
     formats: Formats,
     error_log: Option<Vec<(Target, Level)>>,
@@ -218,7 +227,7 @@ impl<'a> Reader<'a> {
             kept,
             settings: proxy::Settings::read(mail, &proxy::Settings::default()),
             tls: tls::Settings::read(mail, &tls::Settings::default()),
-            upstream_tls: tls::UpstreamSettings::read(mail, &tls::UpstreamSettings::default()),
+            upstream_tls: UpstreamSettings::read(mail, &UpstreamSettings::default()),
             route: route::Settings::read(mail, &route::Settings::default()),
             error_log: logs::error_targets(mail, prefix),
             access_log,
@@ -233,14 +242,14 @@ impl<'a> Reader<'a> {
         let listens = listens(block);
         let words = protocol(block, &listens);
         let route = route::Settings::read(block, &self.route);
-        if !route.has_source() {
+        if !route.leads_somewhere() {
             block.fault_here(
                 "no \"route\" and no \"auth_http\" is defined for server, so nobody could log in",
             );
         }
         let tls = tls::Settings::read(block, &self.tls);
         let needs_tls = settings.starttls != StartTls::Off || listens.iter().any(|l| l.ssl);
-        let (identity, faults) = self.kept.certificates.identity(&tls.certificates);
+        let (identity, faults) = self.kept.certificates.identity(&tls.files());
         if needs_tls {
             if tls.certificates.is_empty() {
                 block.fault_here(
@@ -250,15 +259,15 @@ impl<'a> Reader<'a> {
             }
             self.complaints.extend(faults.iter().map(ToString::to_string));
         }
-        self.notes.extend(tls.notes());
+        self.notes.extend(tls.notices.iter().cloned());
         let outer = Plain {
             tells: settings.tells.clone(),
-            tls: tls::UpstreamSettings::read(block, &self.upstream_tls),
+            tls: UpstreamSettings::read(block, &self.upstream_tls),
         };
         let groups = route.groups.values().map(|group| {
             let treated = Plain {
                 tells: proxy::Tells::read(&group.block, &outer.tells),
-                tls: tls::UpstreamSettings::read(&group.block, &outer.tls),
+                tls: UpstreamSettings::read(&group.block, &outer.tls),
             };
             (group.name.clone(), treated)
         });
@@ -314,21 +323,32 @@ fn protocol(block: &Block, listens: &[Listen]) -> &'static Words {
 }
 
 impl Server {
-    fn site(&self, main_log: &Log, kept: &Kept) -> Result<Site, String> {
+    fn site(
+        &self,
+        main_log: &Log,
+        kept: &Kept,
+        connectors: &mut Connectors,
+        names: &mut Resolvers,
+    ) -> Result<Site, String> {
         let log = match &self.error_log {
             Some(targets) => logs::open(targets)?,
             None => main_log.clone(),
         };
         let alpn: &[&str] = &[self.words.name];
         let config = (!self.tls.certificates.is_empty()).then(|| {
-            tls::server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls)
+            server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls)
         });
-        let config = config.transpose().map_err(|error| error.to_string())?;
-        let towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
+        let config = config.map(|(config, fault)| {
+            if let Some(fault) = fault {
+                log.line(Level::Error, None, fault);
+            }
+            config
+        });
+        let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
                 tells: plain.tells.clone(),
-                security: security(&plain.tls)?,
+                security: security(&plain.tls, connectors)?,
             }))
         };
         let mut groups = HashMap::new();
@@ -340,7 +360,7 @@ impl Server {
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
             offer: Arc::new(self.offer(config.is_some())),
             tls: config,
-            router: Router::new(&self.route),
+            router: Router::new(&self.route, &names.of(&self.route.resolver)),
             towards: towards("", &self.towards)?,
             groups,
             log,
@@ -371,21 +391,39 @@ impl Server {
     }
 }
 
-fn security(settings: &tls::UpstreamSettings) -> Result<Security, String> {
-    let connector = || tls::client::Connector::new(settings).map_err(|error| error.to_string());
+fn security(settings: &UpstreamSettings, all: &mut Connectors) -> Result<Security, String> {
+    let mut connector = || all.connector(settings).map_err(|error| error.to_string());
     Ok(match settings.mode {
-        tls::Mode::Off => Security::Off,
-        tls::Mode::Implicit => Security::Implicit(connector()?),
-        tls::Mode::StartTls => Security::StartTls(connector()?),
+        Mode::Off => Security::Off,
+        Mode::On => Security::Implicit(connector()?),
+        Mode::StartTls => Security::StartTls(connector()?),
     })
 }
 
-/// The files of a plan, for `-T`.
-pub fn dump(plan: &Plan) -> String {
-    plan.tree.dump()
+/// Why a configuration is not usable.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Whether it could at least be read.
+    pub syntax_is_ok: bool,
+    pub faults: Faults,
 }
 
-/// The pid file that a configuration names, even one with faults elsewhere.
+/// Checks all that a start would, certificates and logs included, without binding anything. Gives
+/// the text of all files, for `-T`.
+pub fn test(options: &Options) -> Result<String, Unusable> {
+    let kept = Kept::new();
+    let plan = Plan::read(options, &kept)
+        .map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
+    let fail = |faults| Unusable { syntax_is_ok: true, faults };
+    if !plan.complaints.is_empty() {
+        return Err(fail(plan.complaints));
+    }
+    let text = plan.tree.dump();
+    plan.build(&kept).map_err(fail)?;
+    Ok(text)
+}
+
+/// The pid file that a configuration names.
 pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
     Plan::read(options, &Kept::new()).map(|plan| plan.settings.pid)
 }

@@ -19,9 +19,12 @@ use super::worker::Workers;
 use super::{Options, Start, figures, privilege, upgrade};
 use crate::net::accept::{self, Conn, Notice};
 use crate::net::limits::Gate;
-use crate::net::{Halt, errno, halt};
+use crate::net::halt::{self, Halt};
+use crate::net::errno;
 use crate::observe::{Level, Log, give_all_to, reopen_all, tasks};
 use crate::proxy;
+use crate::tls::certs::Identity;
+use crate::tls::fault::Event;
 
 /// How often certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(5);
@@ -137,6 +140,7 @@ struct Process {
     tell_gone: UnboundedSender<u64>,
     shutdown_timeout: Option<Duration>,
     child: Option<Child>,
+    identities: Vec<Arc<Identity>>,
     quitting: bool,
 }
 
@@ -195,6 +199,7 @@ impl Process {
             tell_gone,
             shutdown_timeout: None,
             child: None,
+            identities: Vec::new(),
             quitting: false,
         })
     }
@@ -225,6 +230,7 @@ impl Process {
         }
         generation.alive = Some(alive);
         self.log = model.log;
+        self.identities = model.identities;
         tasks::on_panic(self.log.clone(), self.kept.metrics.clone());
         self.kept.metrics.serving(number);
         let old = std::mem::replace(&mut self.current, generation);
@@ -411,7 +417,13 @@ impl Process {
     fn look(&mut self) {
         let events = self.kept.certificates.refresh();
         for event in events.iter().chain(&self.kept.tls.refresh()) {
-            self.log.line(event.level(), None, event);
+            match event {
+                Event::Renewed(file) => {
+                    let words = format_args!("\"{}\" has changed and is in use", file.display());
+                    self.log.line(Level::Notice, None, words);
+                }
+                Event::Bad(fault) => self.log.line(Level::Error, None, fault),
+            }
         }
         if !events.is_empty() {
             self.tell_certificates();
@@ -419,8 +431,8 @@ impl Process {
     }
 
     fn tell_certificates(&self) {
-        let expiries = self.kept.certificates.expiry();
-        self.kept.metrics.certificates(expiries.into_iter().map(|expiry| {
+        let expiries = self.identities.iter().flat_map(|identity| identity.expiry());
+        self.kept.metrics.certificates(expiries.map(|expiry| {
             let seconds = u64::try_from(expiry.not_after).unwrap_or(0);
             let when = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
             (expiry.certificate.display().to_string(), when)
@@ -452,9 +464,9 @@ struct Doorman {
 }
 
 impl Doorman {
-    async fn run(mut self, socket: crate::net::listen::Socket, gate: Gate, stop: Halt<accept::Leave>) {
+    async fn run(self, socket: crate::net::listen::Socket, gate: Gate, stop: Halt<accept::Leave>) {
         let log = self.log.clone();
-        if let Err(error) = accept::run(socket, gate, stop, &mut self).await {
+        if let Err(error) = accept::run(socket, gate, stop, self).await {
             log.line(Level::Alert, None, format_args!("accepting failed ({})", errno(&error)));
         }
     }

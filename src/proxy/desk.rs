@@ -48,7 +48,7 @@ enum Error {
     #[error(transparent)]
     Connect(#[from] connect::Error),
     #[error("{0}")]
-    Tls(#[from] tls::client::Error),
+    Tls(#[from] tls::error::Error),
     #[error("upstream timed out")]
     Silent { greeted: bool },
     #[error("upstream prematurely closed connection")]
@@ -196,7 +196,8 @@ impl<'a> Desk<'a> {
         let via = plain.local().ok().and_then(|local| local.ip());
         let stream = match &towards.security {
             Security::Implicit(connector) => {
-                connector.connect(plain, &target.endpoint, target.host.as_deref(), deadline).await?
+                let connected = connector.connect(plain, &host(target), deadline).await?;
+                Stream::Client(Box::new(connected.stream))
             }
             Security::Off | Security::StartTls(_) => Stream::Plain(plain),
         };
@@ -247,7 +248,7 @@ impl<'a> Desk<'a> {
             Verdict::Accepted(granted) => {
                 let security = match &upstream.stream {
                     Stream::Client(stream) => {
-                        Some(tls::version_name(stream.get_ref().1.protocol_version()))
+                        Some(tls::suites::version_name(stream.get_ref().1.protocol_version()))
                     }
                     _ => None,
                 };
@@ -335,8 +336,14 @@ async fn introduce(
     let mut bytes = Vec::new();
     match header {
         Header::Off => return Ok(()),
-        Header::V1 => haproxy::write_v1(ends, &mut bytes),
-        Header::V2 => haproxy::write_v2(ends, &mut bytes),
+        Header::V1 => match ends {
+            Some((client, local)) => haproxy::write_v1(client, local, &mut bytes),
+            None => haproxy::write_unknown_v1(&mut bytes),
+        },
+        Header::V2 => match ends {
+            Some((client, local)) => haproxy::write_v2(client, local, &mut bytes),
+            None => haproxy::write_local_v2(&mut bytes),
+        },
     }
     plain.write_all(&bytes).await?;
     Ok(())
@@ -345,6 +352,15 @@ async fn introduce(
 /// A client by unix socket has no address: it is this machine.
 fn tcp(endpoint: &Endpoint) -> SocketAddr {
     endpoint.tcp().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+/// What the upstream is called where its certificate is checked.
+fn host(target: &Target) -> String {
+    match (&target.host, &target.endpoint) {
+        (Some(host), _) => host.to_string(),
+        (None, Endpoint::Tcp(address)) => address.ip().to_string(),
+        (None, Endpoint::Unix(_)) => "localhost".to_owned(),
+    }
 }
 
 /// One login at one address.
@@ -387,12 +403,11 @@ impl Upgrade for Call<'_> {
             return Err("TLS was not asked for".to_owned());
         };
         let deadline = Instant::now() + Duration::min(self.towards.tells.auth_timeout, HANDSHAKE);
-        let (endpoint, host) = (&self.target.endpoint, self.target.host.as_deref());
-        let stream = connector
-            .connect(plain, endpoint, host, deadline)
+        let connected = connector
+            .connect(plain, &host(self.target), deadline)
             .await
             .map_err(|error| error.to_string())?;
-        Ok((stream, None))
+        Ok((Stream::Client(Box::new(connected.stream)), None))
     }
 }
 

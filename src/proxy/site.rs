@@ -54,8 +54,8 @@ pub struct Towards {
 #[derive(Debug)]
 pub enum Security {
     Off,
-    Implicit(Connector),
-    StartTls(Connector),
+    Implicit(Arc<Connector>),
+    StartTls(Arc<Connector>),
 }
 
 impl Door {

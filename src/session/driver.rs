@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use super::buffer::Buffer;
 use super::upgrade::{Breach, Upgrade, clear_for_tls};
 use crate::login::{Action, Attempt, Desk, Dialogue, Event, Granted, Kind, Refusal, Verdict};
-use crate::net::{Halt, Stream};
+use crate::net::Stream;
+use crate::net::halt::Halt;
 use crate::wire::Parsed;
 
 /// How long the driver waits for its peer.
