@@ -47,8 +47,14 @@ struct Keys {
 enum Source {
     /// Made here; the lock is held while new ones are made.
     Random(Mutex<()>),
-    /// `ssl_session_ticket_key`, with what was last seen of each.
-    Files(Vec<PathBuf>, Mutex<Vec<Stamp>>),
+    /// `ssl_session_ticket_key`.
+    Files(Vec<PathBuf>, Mutex<Seen>),
+}
+
+/// What was last seen of the files.
+struct Seen {
+    stamps: Vec<Stamp>,
+    fault: Option<Fault>,
 }
 
 impl Keyring {
@@ -60,8 +66,9 @@ impl Keyring {
     /// The keys in `files`; the first encrypts.
     pub fn from_files(files: &[PathBuf]) -> Result<Self, Fault> {
         let stamps = files.iter().map(|file| Stamp::of(file)).collect();
+        let seen = Mutex::new(Seen { stamps, fault: None });
         let keys = ArcSwap::from_pointee(Keys { all: read(files)?, since: 0 });
-        Ok(Self { keys, source: Source::Files(files.to_vec(), Mutex::new(stamps)) })
+        Ok(Self { keys, source: Source::Files(files.to_vec(), seen) })
     }
 
     /// Takes in changed key files.
@@ -71,16 +78,30 @@ impl Keyring {
         };
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps: Vec<_> = files.iter().map(|file| Stamp::of(file)).collect();
-        if *seen == stamps {
+        if seen.stamps == stamps {
             return None;
         }
-        *seen = stamps;
+        seen.stamps = stamps;
         match read(files) {
             Ok(all) => {
+                seen.fault = None;
                 self.keys.store(Arc::new(Keys { all, since: 0 }));
                 files.first().cloned().map(Event::Renewed)
             }
-            Err(fault) => Some(Event::Bad(fault)),
+            Err(fault) => {
+                seen.fault = Some(fault.clone());
+                Some(Event::Bad(fault))
+            }
+        }
+    }
+
+    /// What is wrong with the files, while the keys they held before are in use.
+    pub fn fault(&self) -> Option<Fault> {
+        match &self.source {
+            Source::Random(_) => None,
+            Source::Files(_, seen) => {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).fault.clone()
+            }
         }
     }
 
@@ -287,8 +308,9 @@ mod tests {
         let ticket = old.seal(&HERE, b"session", NOW).unwrap();
         std::fs::write(path("old"), [9; 79]).unwrap();
         let fault = Fault::new(path("old"), Why::TicketKey(79));
-        assert_eq!(old.refresh(), Some(Event::Bad(fault)));
-        assert_eq!(old.refresh(), None);
+        assert_eq!(old.refresh(), Some(Event::Bad(fault.clone())));
+        assert_eq!(old.refresh(), None, "told once");
+        assert_eq!(old.fault(), Some(fault), "and again when asked");
         assert!(old.open(&HERE, &ticket, NOW, DAY).is_some());
     }
 }

@@ -113,9 +113,7 @@ async fn a_certificate_given_as_trusted_is_trusted_itself() {
             (got, _) => panic!("{name} {host}: {got:?}"),
         }
         // Without verification all of them will do, in either version.
-        for protocols in
-            [Protocols::Tls12, Protocols::Tls13]
-        {
+        for protocols in [Protocols::Tls12, Protocols::Tls13] {
             let off = UpstreamSettings { verify: false, protocols, ..UpstreamSettings::default() };
             let (connected, _) = connect(&connector(&off), host, &config).await;
             assert!(connected.is_ok(), "{name}: {connected:?}");

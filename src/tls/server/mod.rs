@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use aws_lc_rs::digest;
+use rustls::compress::CompressionCache;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 use rustls::server::{Acceptor, NoServerSessionStorage, StoresServerSessions};
@@ -65,10 +66,8 @@ impl Shared {
         }
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ring) = rings.get(files).and_then(Weak::upgrade) {
-            let fault = match ring.refresh() {
-                Some(Event::Bad(fault)) => Some(fault),
-                _ => None,
-            };
+            ring.refresh();
+            let fault = ring.fault();
             return (ring, fault);
         }
         match Keyring::from_files(files).map(Arc::new) {
@@ -143,6 +142,9 @@ pub fn config(
     config.send_tls13_tickets = TICKETS;
     config.max_tls13_tickets = MOST_TICKETS;
     config.max_early_data_size = 0;
+    // Not built in; each server block would keep a cache for it.
+    config.cert_compressors = Vec::new();
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
     let mut fault = None;
     if settings.session_tickets {
         let (ring, problem) = shared.ring(&settings.session_ticket_keys);
