@@ -91,7 +91,9 @@ pub type Faults = Vec<String>;
 impl Plan {
     /// Reads the configuration that `options` names.
     pub fn read(options: &Options, kept: &Kept) -> Result<Self, Faults> {
-        let lines = |faults: config::Faults| faults.iter().map(ToString::to_string).collect();
+        let lines = |faults: config::Faults| -> Faults {
+            faults.iter().map(ToString::to_string).collect()
+        };
         let (path, prefix) = (&options.configuration, &options.prefix);
         let registry = registry::registry();
         let tree = config::load(path, prefix, options.directives.as_deref(), &registry)

@@ -75,8 +75,9 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
         .map_err(|error| one("starting the event loop", &error))?;
     let ended = runtime.block_on(async {
         let mut process = Process::new(options, start, kept, listeners, pid, log)?;
-        for (socket, place) in pages {
-            figures::serve(socket, place, &process.kept.metrics, &process.log);
+        let mut figures = Vec::new();
+        for socket in pages {
+            figures.push(figures::serve(socket, &process.kept.metrics, &process.log));
         }
         process.serve(model).map_err(|error| one("starting workers", &error))?;
         process.live().await;
