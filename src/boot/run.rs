@@ -81,7 +81,7 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
         }
         process.serve(model).map_err(|error| one("starting workers", &error))?;
         process.live().await;
-        Ok(process)
+        Ok::<_, Faults>(process)
     });
     runtime.shutdown_background();
     let mut process = ended?;

@@ -111,10 +111,10 @@ async fn login(
     let patience = Patience { opening: timeout, step: timeout, whole: false };
     let desk = Desk::new(session);
     if site.words.name == words::POP3.name {
-        let front = pop3::Front::new(offer, ssl);
+        let front = pop3::front::Front::new(offer, ssl);
         admit(stream, front, &desk, session, session, patience, stop).await
     } else {
-        let front = imap::Front::new(offer, ssl);
+        let front = imap::front::Front::new(offer, ssl);
         admit(stream, front, &desk, session, session, patience, stop).await
     }
 }

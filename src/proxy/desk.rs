@@ -224,9 +224,9 @@ impl<'a> Desk<'a> {
         let call = Call { towards, target, greeted: AtomicBool::new(false) };
         let asked = Instant::now();
         let done = if site.words.name == words::POP3.name {
-            call.log_in(stream, pop3::Back::new(ask)).await
+            call.log_in(stream, pop3::back::Back::new(ask)).await
         } else {
-            call.log_in(stream, imap::Back::new(ask)).await
+            call.log_in(stream, imap::back::Back::new(ask)).await
         };
         towards.counters.took(Phase::Connect, connected);
         towards.counters.took(Phase::Auth, asked.elapsed());
