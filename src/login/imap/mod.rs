@@ -14,6 +14,7 @@ pub mod back;
 mod claims;
 pub mod front;
 mod gather;
+mod hold;
 mod identity;
 mod pieces;
 pub mod refusal;

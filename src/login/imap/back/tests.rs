@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::login::Identity;
 use crate::login::play::{Player, play_back};
@@ -238,39 +236,4 @@ fn an_event_out_of_turn_is_our_fault() {
     let mut player = Player::open(Back::new(quiet()), 'C');
     player.happens(Event::Secured(None));
     assert_eq!(player.told, ["= refused internal"]);
-}
-
-/// However an upstream talks, the login is settled or waits, and what is said is bounded.
-fn hold_for_any(input: &[u8]) {
-    for ask in [
-        quiet(),
-        ask(),
-        umlaut_and_id(),
-        Ask { starttls: true, ..ask() },
-        Ask { authzid: Some(b"z".as_slice().into()), ..ask() },
-    ] {
-        for greeting in ["", "* OK x\r\n", "* OK [CAPABILITY IMAP4rev1 STARTTLS ID] x\r\n"] {
-            let told = hears(ask.clone(), [greeting.as_bytes(), input].concat());
-            let said: usize = told.iter().filter(|l| l.starts_with('C')).map(String::len).sum();
-            assert!(said <= 2000, "{said} bytes: {told:?}");
-            let verdicts = told.iter().filter(|line| {
-                ["= accepted", "= refused", "= misbehaved"].iter().any(|v| line.starts_with(v))
-            });
-            assert!(verdicts.count() <= 1, "{told:?}");
-        }
-    }
-}
-
-proptest! {
-    #[test]
-    fn holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..100)) {
-        hold_for_any(&input);
-    }
-
-    #[test]
-    fn holds_for_bytes_that_look_like_replies(
-        input in "((\\*|g[1-4]|\\+) (OK|NO|BAD|BYE|ID|CAPABILITY IMAP4rev1 AUTH=PLAIN|LIST \\{3\\}|PREAUTH)( \\[(ALERT|LIMIT|CAPABILITY IMAP4rev1 LITERAL\\+)\\])? [a-c]{0,3}\r\n){0,8}",
-    ) {
-        hold_for_any(input.as_bytes());
-    }
 }

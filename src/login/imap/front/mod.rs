@@ -420,5 +420,11 @@ fn close(act: &mut Vec<Action>) -> State {
     State::Done
 }
 
+/// What must hold for any client at all.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    super::hold::front(input);
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 use crate::login::Mechanisms;
 use crate::login::play::{Player, play, play_among};
@@ -187,37 +185,4 @@ fn an_event_out_of_turn_is_our_fault_and_ends_the_session() {
     player.told.clear();
     player.happens(Event::Ruled(Ok(Granted::default())));
     assert_eq!(player.told, ["S: * BAD internal server error", "= close"]);
-}
-
-/// Plays `input` with every pending TLS and ruling settled; says how much was told.
-fn hold_for_any(input: &[u8]) {
-    let offer = Offer { client_buffer: 64, starttls: StartTls::On, has_tls: true, ..offer() };
-    let mut player = Player::open(front(offer), 'S');
-    player.hear(input);
-    let mut rounds = 0;
-    while player.waits && !player.over {
-        rounds += 1;
-        assert!(rounds <= input.len(), "each wait takes a command");
-        match player.told.back().map(String::as_str) {
-            Some("= start tls") => player.happens(Event::Secured(None)),
-            _ => player.happens(Event::Ruled(Err(Refusal::new(Kind::BadCredentials)))),
-        }
-    }
-    let told: usize = player.told.iter().map(String::len).sum();
-    assert!(told <= 200 + 200 * input.len(), "{told} bytes for {}", input.len());
-    assert!(player.over || player.unread().len() <= sasl::MAX_ENCODED + 2);
-}
-
-proptest! {
-    #[test]
-    fn holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..200)) {
-        hold_for_any(&input);
-    }
-
-    #[test]
-    fn holds_for_bytes_that_look_like_sessions(
-        input in "(a (LOGIN|ID|NOOP|STARTTLS|AUTHENTICATE (PLAIN|LOGIN)|X)( [a-cA+={}()\"0-9\\\\]{0,6}| \\{[0-9]\\+?\\}\r\n[a-c\r\n\0]{0,5}){0,3}\r\n|\\*\r\n|YQ==\r\n){0,12}",
-    ) {
-        hold_for_any(input.as_bytes());
-    }
 }
