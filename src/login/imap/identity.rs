@@ -47,7 +47,7 @@ pub fn pairs(ask: &Ask) -> Vec<(&'static str, String)> {
         ("X-VIA", via),
         ("x-session-id", who.session.clone()),
         // Whoever reads this is one of the proxies that may follow.
-        ("x-proxy-ttl", who.ttl.saturating_sub(1).to_string()),
+        ("x-proxy-ttl", who.ttl.to_string()),
     ]);
     pairs
 }
