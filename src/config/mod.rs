@@ -1,33 +1,136 @@
 //! # config: the nginx dialect as a language
 //!
-//! Contract (the room is being built):
+//! Reads the files an operator writes, checks every statement against the records of the rooms'
+//! directives, and gives each room the blocks it is to read. It knows no room: `boot` brings the
+//! registry along.
 //!
-//! ```ignore
-//! pub struct Sources { prefix, main file, overrides (-g) }
-//! pub fn load(path: &Path, prefix: &Path, overrides: Option<&str>,
-//!             registry: &[&'static [Directive]]) -> Result<Tree, Faults>;   // reads, includes, checks
-//! impl Tree { fn root(&self) -> &Block; fn dump(&self) -> String; fn finish(&self) -> Result<(), Faults>; }
-//! impl Block {
-//!     // every getter marks what it read and records a fault (with file:line) for a bad value
-//!     fn has(&self, name) -> bool;
-//!     fn flag(&self, name) -> Option<bool>;             // on | off
-//!     fn text(&self, name) -> Option<&str>;             // the one argument
-//!     fn words(&self, name) -> Option<Vec<&str>>;       // all arguments
-//!     fn number<T: FromStr + PartialOrd>(&self, name, range: impl RangeBounds<T>) -> Option<T>;
-//!     fn size(&self, name) -> Option<u64>;              // 8k, 1m
-//!     fn time(&self, name) -> Option<Duration>;         // 60s, 1m30s, 24h, 500ms
-//!     fn choice<T: Copy>(&self, name, choices: &[(&str, T)]) -> Option<T>;
-//!     fn path(&self, name) -> Option<PathBuf>;          // relative to the prefix
-//!     fn all(&self, name) -> Vec<&Statement>;           // repeats
-//!     fn blocks(&self, name) -> Vec<&Block>;            // block directives; Block::args() are theirs
-//!     fn rows(&self) -> &[Statement];                   // of a Table block
-//!     fn fault(&self, at: &Statement, text: impl Into<String>);
-//!     fn of(pairs: &[(&str, &str)]) -> Block;           // for tests: arguments split at blanks
-//!     fn names_read(&self) -> Vec<String>;
-//! }
-//! impl Statement { fn name(&self) -> &str; fn args(&self) -> &[String]; fn place(&self) -> Place /* FILE:LINE */ }
-//! ```
+//! **In and out.** [`load`] takes the main file and the registry and gives a [`Tree`] of
+//! [`Block`]s. A room reads its values with the getters of [`Block`]. [`Tree::finish`] tells
+//! everything that was wrong, from the first unknown name to the last value out of range.
+//!
+//! **Directives.** [`DIRECTIVES`]: `include`, which belongs to the language.
+//!
+//! **Promises.**
+//! - The grammar and the words for a breach of it are nginx's.
+//! - All faults of all files come out at once, each with its file and line, one line each. Only a
+//!   breach of the grammar hides what follows it in that file.
+//! - Nothing is ignored: a directive that no room has read is a fault.
+//! - No input makes it panic, recurse or grow without bound (`MAX_…` in `lex`, `parse`, `include`).
+//!
+//! **Limits.** No variables: `$` is a letter like any other. In a table, a row of the key `include`
+//! and one word is an include.
 
+mod block;
+mod check;
 mod directive;
+pub mod docs;
+mod dump;
+mod fault;
+mod include;
+mod lex;
+mod parse;
+#[cfg(test)]
+mod tests;
+pub mod value;
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use block::{Block, Statement};
 pub use directive::{Context, Directive, EVENTS, MAIL, MAIN, ROUTE, SERVER, Takes, UPSTREAM};
+pub use fault::{Fault, Faults, Place};
+pub use parse::hold_for_any;
+pub use value::Cidr;
+
+use block::Shared;
+use include::{Reader, Source};
+
+/// What the language itself brings along.
+pub const DIRECTIVES: &[Directive] = &[Directive {
+    name: "include",
+    within: &[MAIN, EVENTS, MAIL, SERVER, UPSTREAM, ROUTE],
+    takes: Takes::Args(1, 1),
+    repeats: true,
+    default: "",
+    doc: "Puts the content of another file, or of all files that match a pattern (`*`, `?`, \
+          `[…]`), in its place, sorted by name. Relative names begin at the directory of the main \
+          configuration file. A file that is missing is an error; a pattern that matches nothing \
+          is not.",
+}];
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub struct Tree {
+    root: Block,
+    sources: Vec<Source>,
+}
+
+/// Reads the configuration at `path` (relative to `prefix`), with the directives of `overrides`
+/// (`-g`) before it, and checks it against `registry`.
+///
+/// # Errors
+/// Only if something could not be read to its end: a file is missing or breaks the grammar. Other
+/// faults are kept for [`Tree::finish`], so that bad values come out together with unknown names.
+pub fn load(
+    path: &Path,
+    prefix: &Path,
+    overrides: Option<&str>,
+    registry: &[&'static [Directive]],
+) -> Result<Tree, Faults> {
+    let path = prefix.join(path);
+    let conf_dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let shared = Arc::new(Shared {
+        faults: fault::Collector::default(),
+        prefix: prefix.to_path_buf(),
+        conf_dir: conf_dir.clone(),
+    });
+    let mut reader = Reader::new(conf_dir, &shared.faults);
+    let mut statements = overrides.map(|text| reader.command_line(text)).unwrap_or_default();
+    statements.extend(reader.file(&path, 0, None));
+    let (sources, is_whole) = reader.into_sources();
+
+    let main = Place::new(&Arc::from(path.to_string_lossy()), 0);
+    let checker = check::Checker::new(registry, &shared);
+    let root = checker.block(check::main_head(main), statements, MAIN);
+    let tree = Tree { root, sources };
+    if !is_whole {
+        tree.faults()?;
+    }
+    Ok(tree)
+}
+
+impl Tree {
+    /// The main file's block.
+    pub fn root(&self) -> &Block {
+        &self.root
+    }
+
+    /// All files as they were read: what `-T` shows.
+    pub fn dump(&self) -> String {
+        dump::dump(&self.sources)
+    }
+
+    /// The files read, the main file first.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = self.sources.iter().filter(|source| source.content.is_some());
+        files.map(|source| PathBuf::from(&*source.path)).collect()
+    }
+
+    /// What has been found wrong so far.
+    ///
+    /// # Errors
+    /// If there is a fault.
+    pub fn faults(&self) -> Result<(), Faults> {
+        let files: Vec<_> = self.sources.iter().map(|source| Arc::clone(&source.path)).collect();
+        self.root.shared().faults.sorted(&files)
+    }
+
+    /// To be called when every room has read what is its own.
+    ///
+    /// # Errors
+    /// Everything that is wrong, directives that nobody read among it.
+    pub fn finish(&self) -> Result<(), Faults> {
+        self.root.check_all_read();
+        self.faults()
+    }
+}

@@ -1,1 +1,56 @@
-//! Placeholder.
+//! # net: how connections begin, carry and end
+//!
+//! Sockets, and nothing that is said over them. Everything above speaks through a [`Stream`] and
+//! names its peers by [`Endpoint`]s.
+//!
+//! **In and out.** `listen` arguments become a [`listen::Listen`], which opens as [`listen::Socket`]s,
+//! one per worker. [`accept`] turns a socket into [`accept::Conn`]s that passed the [`limits::Gate`];
+//! [`header`] reads what a balancer in front says about the client. [`connect`] reaches upstreams,
+//! [`dns`] finds them, [`copy`] carries bytes between two streams until one of them ends.
+//! [`handover`] gives listening sockets to the next binary.
+//!
+//! **Promises.**
+//! - Every TCP socket has `TCP_NODELAY`: nothing here waits for more to send.
+//! - No byte past a PROXY header is taken from the socket, so TLS and dialogues start where they should.
+//! - A session that carries nothing holds no buffer.
+//! - A connection that waits in the kernel's queue when a listener is closed for good is still served.
+//!
+//! **Limits.** One relayed session keeps at most [`copy::SCRATCH`] bytes in each direction.
+
+pub mod accept;
+pub mod addr;
+pub mod connect;
+pub mod copy;
+pub mod halt;
+pub mod handover;
+pub mod header;
+pub mod limits;
+pub mod listen;
+pub mod stream;
+
+pub use addr::{Endpoint, Place};
+pub use stream::{Plain, Stream};
+
+/// An error of the system as nginx words it: `98: Address already in use`.
+pub fn errno(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => {
+            let words = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
+            format!("{code}: {words}")
+        }
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    #[test]
+    fn an_error_is_worded_as_by_nginx() {
+        let taken = io::Error::from_raw_os_error(98);
+        assert_eq!(super::errno(&taken), "98: Address already in use");
+        assert_eq!(super::errno(&io::Error::other("odd")), "odd");
+    }
+}
