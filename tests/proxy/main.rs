@@ -9,4 +9,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
+mod scene;
+
+mod clients;
+mod header;
+mod hostile;
+mod imap;
+mod login;
+mod logs;
+mod lookup;
 mod peers;
+mod pop3;
+mod process;
+mod relay;
+mod reload;
+mod tls;
+mod upgrade;
+mod upstreams;
