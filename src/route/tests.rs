@@ -44,7 +44,7 @@ async fn found(outcome: Result<Route, NotFound>) -> String {
     let mut route = match outcome {
         Ok(route) => route,
         Err(NotFound { refusal, cause }) => {
-            let Refusal { kind, text, wait, close } = refusal;
+            let Refusal { kind, text, wait, close, .. } = refusal;
             let cause = cause.map(|cause| format!(" ({}: {cause})", cause.level().name()));
             return format!("{kind:?} {text:?} {wait:?} {close}{}", cause.unwrap_or_default());
         }
