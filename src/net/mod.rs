@@ -15,12 +15,14 @@
 //! - A session that carries nothing holds no buffer.
 //! - A connection that waits in the kernel's queue when a listener is closed for good is still served.
 //!
-//! **Limits.** One relayed session keeps at most [`copy::SCRATCH`] bytes in each direction.
+//! **Limits.** A relayed session whose reader has stalled keeps [`copy::way::WINDOW`] bytes of each
+//! direction, and at most [`copy::way::SCRATCH`] if it was quick before.
 
 pub mod accept;
 pub mod addr;
 pub mod connect;
 pub mod copy;
+pub mod dns;
 pub mod halt;
 pub mod handover;
 pub mod header;
