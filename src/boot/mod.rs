@@ -1,1 +1,56 @@
-//! Placeholder.
+//! # boot: a process from its configuration, and its life
+//!
+//! The roof: it knows every room, and no room knows it. It reads the configuration into a
+//! [`model::Model`], opens listeners, becomes the user it is told to be, starts the workers and then
+//! waits for signals.
+//!
+//! ```text
+//! start: read and check -> bind -> daemon -> pid file -> user -> workers -> serve
+//! HUP   read anew; bind what is new; the new generation serves, the old one drains
+//! USR1  open the logs again           USR2  the new binary on our sockets
+//! QUIT  finish sessions, then exit    TERM, INT  end sessions, exit
+//! ```
+//!
+//! **Promises.**
+//! - The pid file is written only when every listener is bound and listening.
+//! - A configuration that cannot be used leaves the running one as it is, and says all that is wrong.
+//! - A session lives on in the generation that it began in, across any number of reloads.
+//! - No listener that stays is closed or opened again, so no connection is refused by a reload or an
+//!   upgrade.
+//!
+//! **Limits.** One process: workers are threads (see `docs/decisions/0004`), and after the change of
+//! user new files must be readable for that user (`docs/decisions/0008`).
+
+mod directives;
+mod figures;
+mod generation;
+mod listeners;
+mod logs;
+mod model;
+mod pid;
+mod privilege;
+mod names;
+pub mod registry;
+mod run;
+mod upgrade;
+mod worker;
+
+use std::path::PathBuf;
+
+pub use logs::ERROR_LOG;
+pub use model::{Faults, Unusable, pid_file, test};
+pub use pid::read as read_pid;
+pub use run::run;
+pub use upgrade::Start;
+
+/// What the command line says of a start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub prefix: PathBuf,
+    /// Absolute.
+    pub configuration: PathBuf,
+    /// `-g`.
+    pub directives: Option<String>,
+    /// `-e`.
+    pub error_log: Option<PathBuf>,
+}

@@ -28,5 +28,5 @@ pub mod stub;
 mod url;
 
 pub use client::{Cause, Client, Error, Head, MAX_HEAD};
-pub use names::{Names, Resolve};
+pub use names::{Answer, Names, Resolve};
 pub use url::Url;

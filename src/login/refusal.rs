@@ -10,6 +10,8 @@ pub struct Refusal {
     /// refusal under `proxy_pass_error_message on`. Printable, one line, no CR or LF; for IMAP it
     /// may begin with a response code in brackets. [`passable`] makes it so.
     pub text: Option<String>,
+    /// Whole lines of the upstream to pass before the answer, CRLF included (IMAP `[ALERT]`).
+    pub untagged: Vec<u8>,
     /// How long the client waits for the answer (`Auth-Wait`).
     pub wait: Duration,
     /// Whether the session ends with it.
@@ -35,7 +37,7 @@ pub enum Kind {
 
 impl Refusal {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, text: None, wait: Duration::ZERO, close: false }
+        Self { kind, text: None, untagged: Vec::new(), wait: Duration::ZERO, close: false }
     }
 
     #[must_use]

@@ -12,7 +12,7 @@ pub struct Gate(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
-    most: usize,
+    most: AtomicUsize,
     most_by_address: Option<NonZeroU32>,
     now: AtomicUsize,
     /// Empty unless addresses are counted.
@@ -39,7 +39,7 @@ impl Gate {
     /// Lets in `most` connections, and of one address no more than `most_by_address`.
     pub fn new(most: usize, most_by_address: Option<NonZeroU32>) -> Self {
         Self(Arc::new(Counts {
-            most,
+            most: AtomicUsize::new(most),
             most_by_address,
             now: AtomicUsize::new(0),
             by_address: Mutex::default(),
@@ -49,9 +49,10 @@ impl Gate {
     /// Lets a connection in; one by unix socket has no address.
     pub fn admit(&self, ip: Option<IpAddr>) -> Result<Permit, Full> {
         let counts = &self.0;
-        if counts.now.fetch_add(1, Ordering::Relaxed) >= counts.most {
+        let most = counts.most.load(Ordering::Relaxed);
+        if counts.now.fetch_add(1, Ordering::Relaxed) >= most {
             counts.now.fetch_sub(1, Ordering::Relaxed);
-            return Err(Full::Connections(counts.most));
+            return Err(Full::Connections(most));
         }
         // From here on the permit's drop takes the count back.
         let mut permit = Permit { counts: Arc::clone(counts), address: None };
@@ -68,6 +69,11 @@ impl Gate {
             permit.address = Some(address);
         }
         Ok(permit)
+    }
+
+    /// Lets in `most` from now on. Who is in stays in.
+    pub fn allow(&self, most: usize) {
+        self.0.most.store(most, Ordering::Relaxed);
     }
 
     /// How many are in.

@@ -1,0 +1,204 @@
+//! The directives of the process itself: nginx's core module, and where figures are shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{Block, Context, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
+
+const ONCE: Directive =
+    Directive { name: "", within: &[MAIN], takes: Takes::Args(1, 1), repeats: false, default: "", doc: "" };
+
+pub const DIRECTIVES: &[Directive] = &[
+    Directive {
+        name: "daemon",
+        takes: Takes::Flag,
+        default: "on",
+        doc: "Whether gatepost goes to the background once every listener is bound.",
+        ..ONCE
+    },
+    Directive {
+        name: "master_process",
+        takes: Takes::Flag,
+        default: "on",
+        doc: "Accepted for nginx's sake and without effect: gatepost is one process whose workers \
+              are threads.",
+        ..ONCE
+    },
+    Directive {
+        name: "pid",
+        default: "/run/gatepost.pid",
+        doc: "The file that holds the process's id. It is written once every listener is bound, and \
+              removed at exit. While a binary upgrade (USR2) is under way the old process's file has \
+              the suffix `.oldbin`.",
+        ..ONCE
+    },
+    Directive {
+        name: "user",
+        takes: Takes::Args(1, 2),
+        default: "nobody",
+        doc: "The user, and optionally the group, that gatepost becomes once its listeners and logs \
+              are open. Only root can change its user; for anybody else the directive is noted and \
+              has no effect. The capability to bind low ports is kept, so a reload may add a \
+              listener; certificate keys that change on disk must be readable for this user.",
+        ..ONCE
+    },
+    Directive {
+        name: "worker_processes",
+        default: "auto",
+        doc: "How many workers serve connections: a number, or `auto` for one per processor. A \
+              worker is a thread with an event loop of its own and a listening socket of its own \
+              (`SO_REUSEPORT`) for each `listen`.",
+        ..ONCE
+    },
+    Directive {
+        name: "worker_rlimit_nofile",
+        default: "",
+        doc: "The limit on open files. Absent: the hard limit of the process is used.",
+        ..ONCE
+    },
+    Directive {
+        name: "worker_shutdown_timeout",
+        default: "",
+        doc: "How long sessions may live on after a reload or a graceful stop (QUIT) before they are \
+              ended with their protocol's goodbye. Absent: as long as they like.",
+        ..ONCE
+    },
+    Directive {
+        name: "worker_cpu_affinity",
+        takes: Takes::AtLeast(1),
+        doc: "Accepted for nginx's sake and without effect.",
+        ..ONCE
+    },
+    Directive {
+        name: "load_module",
+        repeats: true,
+        doc: "Accepted for nginx's sake and noted in the log: everything is built in.",
+        ..ONCE
+    },
+    Directive {
+        name: "error_log",
+        within: &[MAIN, MAIL, SERVER],
+        takes: Takes::Args(1, 2),
+        repeats: true,
+        default: "/var/log/gatepost/error.log error",
+        doc: "Where errors go, and from which level on: a file, `stderr` or \
+              `syslog:server=ADDRESS[,facility=…][,tag=…]`; the levels are `debug`, `info`, `notice`, \
+              `warn`, `error`, `crit`, `alert`, `emerg`. Several may stand in one block. Logins and \
+              what refused them are `info`.",
+        ..ONCE
+    },
+    Directive {
+        name: "events",
+        takes: Takes::Block(0, 0, EVENTS),
+        doc: "The block of what concerns connections as such.",
+        ..ONCE
+    },
+    Directive {
+        name: "worker_connections",
+        within: &[EVENTS],
+        default: "16384",
+        doc: "How many client sessions one worker serves at the most; with all workers together \
+              holding `worker_processes` times as many, further clients are told that the server is \
+              busy, in their protocol's words.",
+        ..ONCE
+    },
+    Directive {
+        name: "multi_accept",
+        within: &[EVENTS],
+        takes: Takes::Flag,
+        default: "on",
+        doc: "Accepted for nginx's sake and without effect.",
+        ..ONCE
+    },
+    Directive {
+        name: "use",
+        within: &[EVENTS],
+        doc: "Accepted for nginx's sake and without effect: it is always epoll.",
+        ..ONCE
+    },
+    Directive {
+        name: "metrics",
+        repeats: true,
+        doc: "An address and port, or `unix:PATH`, where figures are shown over HTTP: `/metrics` for \
+              Prometheus, `/stub_status` in nginx's form. It has no access control of its own: keep \
+              it on loopback.",
+        ..ONCE
+    },
+    Directive {
+        name: "mail",
+        takes: Takes::Block(0, 0, MAIL),
+        doc: "The block of everything that concerns mail.",
+        ..ONCE
+    },
+];
+
+/// The contexts of this room's directives, for `docs/directives.md`.
+pub const CONTEXTS: &[Context] = &[MAIN, EVENTS];
+
+/// What the process is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub daemon: bool,
+    pub pid: PathBuf,
+    /// User and group, as named.
+    pub user: Option<(String, Option<String>)>,
+    pub workers: usize,
+    pub open_files: Option<u64>,
+    pub shutdown_timeout: Option<Duration>,
+    pub worker_connections: usize,
+    pub metrics: Vec<String>,
+    pub modules: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            daemon: true,
+            pid: PathBuf::from("/run/gatepost.pid"),
+            user: None,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            open_files: None,
+            shutdown_timeout: None,
+            worker_connections: 16384,
+            metrics: Vec::new(),
+            modules: Vec::new(),
+        }
+    }
+}
+
+/// More threads than this are a slip of the keyboard.
+const MOST_WORKERS: usize = 1024;
+
+impl Settings {
+    /// Reads the main block.
+    pub fn read(main: &Block) -> Self {
+        let default = Self::default();
+        // Accepted for nginx's sake: read, so that they count as used.
+        let _ = (main.flag("master_process"), main.words("worker_cpu_affinity"));
+        let workers = match main.text("worker_processes") {
+            None | Some("auto") => default.workers,
+            Some(_) => main.number("worker_processes", 1..=MOST_WORKERS).unwrap_or(1),
+        };
+        let events = main.blocks("events");
+        let connections = events.first().and_then(|events| {
+            let _ = (events.flag("multi_accept"), events.text("use"));
+            events.number("worker_connections", 1..)
+        });
+        let all = |name| -> Vec<String> {
+            main.all(name).iter().map(|statement| statement.args()[0].clone()).collect()
+        };
+        Self {
+            daemon: main.flag("daemon").unwrap_or(default.daemon),
+            pid: main.path("pid").unwrap_or(default.pid),
+            user: main.words("user").map(|words| {
+                (words[0].to_owned(), words.get(1).map(|group| (*group).to_owned()))
+            }),
+            workers,
+            open_files: main.number("worker_rlimit_nofile", 1..),
+            shutdown_timeout: main.time("worker_shutdown_timeout"),
+            worker_connections: connections.unwrap_or(default.worker_connections),
+            metrics: all("metrics"),
+            modules: all("load_module"),
+        }
+    }
+}

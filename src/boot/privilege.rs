@@ -1,0 +1,90 @@
+//! From root to the user that the configuration names.
+//!
+//! Called once, before the first thread starts: the calls of the C library change all threads, but
+//! capabilities belong to a thread and are inherited by those it starts.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::unistd::{Gid, Group, Uid, User, chown, initgroups, setgid, setuid};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("getpwnam(\"{0}\") failed: there is no such user")]
+    NoUser(String),
+    #[error("getgrnam(\"{0}\") failed: there is no such group")]
+    NoGroup(String),
+    #[error("{call} failed ({}: {})", *.cause as i32, .cause.desc())]
+    Call { call: &'static str, cause: nix::Error },
+    #[error("cannot keep the capability to bind low ports: {0}")]
+    Capability(#[from] caps::errors::CapsError),
+}
+
+/// Who gatepost is to become.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    name: String,
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Identity {
+    /// Looks `user` and `group` up. The group, where none is named, has the user's name, as in
+    /// nginx; where there is no such group it is the user's own.
+    pub fn find(user: &str, group: Option<&str>) -> Result<Self, Error> {
+        let found = User::from_name(user)
+            .map_err(|cause| Error::Call { call: "getpwnam", cause })?
+            .ok_or_else(|| Error::NoUser(user.to_owned()))?;
+        let named = Group::from_name(group.unwrap_or(user))
+            .map_err(|cause| Error::Call { call: "getgrnam", cause })?;
+        let gid = match (named, group) {
+            (Some(group), _) => group.gid,
+            (None, None) => found.gid,
+            (None, Some(group)) => return Err(Error::NoGroup(group.to_owned())),
+        };
+        Ok(Self { name: user.to_owned(), uid: found.uid, gid })
+    }
+
+    pub fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
+    pub fn gid(&self) -> u32 {
+        self.gid.as_raw()
+    }
+
+    /// Gives `path` to this user, so that it can be opened again later. Best effort.
+    pub fn own(&self, path: &Path) {
+        let _ = chown(path, Some(self.uid), Some(self.gid));
+    }
+
+    /// Becomes this user for good, and keeps the one capability that a reload needs.
+    pub fn assume(&self) -> Result<(), Error> {
+        let call = |call| move |cause| Error::Call { call, cause };
+        let name = CString::new(self.name.as_str()).map_err(|_| Error::NoUser(self.name.clone()))?;
+        setgid(self.gid).map_err(call("setgid"))?;
+        initgroups(&name, self.gid).map_err(call("initgroups"))?;
+        nix::sys::prctl::set_keepcaps(true).map_err(call("prctl(PR_SET_KEEPCAPS)"))?;
+        setuid(self.uid).map_err(call("setuid"))?;
+        if self.uid.is_root() {
+            return Ok(());
+        }
+        let mut kept = CapsHashSet::new();
+        if caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_BIND_SERVICE)? {
+            kept.insert(Capability::CAP_NET_BIND_SERVICE);
+        }
+        caps::set(None, CapSet::Permitted, &kept)?;
+        caps::set(None, CapSet::Effective, &kept)?;
+        // Inheritable and ambient: the new binary of an upgrade has it, too. A kernel without
+        // ambient capabilities only loses that.
+        caps::set(None, CapSet::Inheritable, &kept)?;
+        let _ = caps::set(None, CapSet::Ambient, &kept);
+        Ok(())
+    }
+}
+
+/// Whether this process may change its user.
+pub fn is_root() -> bool {
+    Uid::effective().is_root()
+}

@@ -1,0 +1,23 @@
+//! All rooms' directives.
+
+use crate::config::{self, Directive};
+use crate::{proxy, route, tls};
+
+/// Every room that has directives, in the order of `docs/directives.md`.
+pub const ROOMS: &[(&str, &[Directive])] = &[
+    ("boot", super::directives::DIRECTIVES),
+    ("config", config::DIRECTIVES),
+    ("proxy", proxy::DIRECTIVES),
+    ("route", route::DIRECTIVES),
+    ("tls", tls::directives::DIRECTIVES),
+];
+
+/// The records alone, for the parser.
+pub fn registry() -> Vec<&'static [Directive]> {
+    ROOMS.iter().map(|(_, directives)| *directives).collect()
+}
+
+/// `docs/directives.md`.
+pub fn markdown() -> String {
+    config::docs::markdown(ROOMS)
+}

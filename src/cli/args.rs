@@ -1,0 +1,108 @@
+//! The command line: nginx's flags.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Where things are when the command line does not say.
+pub const PREFIX: &str = "/etc/gatepost";
+pub const CONFIGURATION: &str = "gatepost.conf";
+
+/// An nginx-style reverse mail proxy.
+#[derive(Debug, Parser)]
+#[command(name = "gatepost", disable_version_flag = true, disable_help_flag = true)]
+pub struct Args {
+    /// Show this help and exit.
+    #[arg(short = '?', short_alias = 'h', long = "help", action = clap::ArgAction::Help)]
+    help: Option<bool>,
+
+    /// Show the version and exit.
+    #[arg(short = 'v', long = "version")]
+    pub version: bool,
+
+    /// Show the version, the build and the built-in paths, and exit.
+    #[arg(short = 'V')]
+    pub build: bool,
+
+    /// Test the configuration and exit.
+    #[arg(short = 't')]
+    pub test: bool,
+
+    /// Test the configuration, print all of its files, and exit.
+    #[arg(short = 'T')]
+    pub dump: bool,
+
+    /// Say nothing but errors while testing the configuration.
+    #[arg(short = 'q')]
+    pub quiet: bool,
+
+    /// Send a signal to the running gatepost: stop, quit, reopen or reload.
+    #[arg(short = 's', value_name = "SIGNAL")]
+    pub signal: Option<Order>,
+
+    /// The folder that relative paths start from.
+    #[arg(short = 'p', value_name = "PREFIX", default_value = PREFIX)]
+    pub prefix: PathBuf,
+
+    /// The configuration file, relative to the prefix.
+    #[arg(short = 'c', value_name = "FILE", default_value = CONFIGURATION)]
+    pub configuration: PathBuf,
+
+    /// The error log until the configuration names one, relative to the prefix, or `stderr`.
+    #[arg(short = 'e', value_name = "FILE")]
+    pub error_log: Option<PathBuf>,
+
+    /// Directives of the main context, read after the configuration file.
+    #[arg(short = 'g', value_name = "DIRECTIVES")]
+    pub directives: Option<String>,
+}
+
+/// What `-s` can ask of a running gatepost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// Stop at once (TERM).
+    Stop,
+    /// Finish running sessions, then stop (QUIT).
+    Quit,
+    /// Open the log files again (USR1).
+    Reopen,
+    /// Read the configuration again (HUP).
+    Reload,
+}
+
+impl Args {
+    /// The prefix, absolute, so that it survives a change of directory.
+    pub fn prefix(&self) -> PathBuf {
+        std::path::absolute(&self.prefix).unwrap_or_else(|_| self.prefix.clone())
+    }
+
+    /// The configuration file, absolute.
+    pub fn configuration(&self) -> PathBuf {
+        self.prefix().join(&self.configuration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Args {
+        Args::parse_from(std::iter::once(&"gatepost").chain(words))
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_prefix() {
+        let args = parse(&["-p", "/tmp/x/", "-c", "conf/g.conf"]);
+        assert_eq!(args.configuration(), PathBuf::from("/tmp/x/conf/g.conf"));
+        let args = parse(&["-p", "/tmp/x", "-c", "/etc/g.conf"]);
+        assert_eq!(args.configuration(), PathBuf::from("/etc/g.conf"));
+    }
+
+    #[test]
+    fn flags_mean_what_they_mean_to_nginx() {
+        let args = parse(&["-q", "-t", "-s", "reload", "-g", "daemon off;", "-e", "stderr"]);
+        assert!(args.quiet && args.test && !args.dump);
+        assert_eq!(args.signal, Some(Order::Reload));
+        assert_eq!(args.directives.as_deref(), Some("daemon off;"));
+    }
+}

@@ -1,0 +1,150 @@
+//! From an accepted connection to a logged-in session.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::desk::{Desk, Upstream};
+use super::relay;
+use super::session::Session;
+use super::site::{Door, Site};
+use crate::login::{imap, pop3, words};
+use crate::net::accept::Conn;
+use crate::net::halt::Halt;
+use crate::net::{Endpoint, Plain, Stream, header};
+use crate::observe::access::{End, Record, Status};
+use crate::observe::{Level, tasks};
+use crate::route::Proxied;
+use crate::session::driver::{Done, Ended, Patience, admit};
+use crate::wire::haproxy;
+
+/// Serves `conn` until its login has ended; a client that was let in is then relayed by a task of
+/// its own. `alive` is held as long as anything of the session lives.
+pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, alive: A) {
+    let Conn { stream, peer, local, number, permit } = conn;
+    let Some(site) = door.default_site().map(Arc::clone) else { return };
+    let counted = site.counters.accepted();
+    let (client, local, proxied) = match introduce(&door, &site, &stream, &peer, local).await {
+        Ok(introduced) => introduced,
+        Err(words) => {
+            let server = &door_name(&stream);
+            let line = format_args!("{words}, client: {peer}, server: {server}");
+            site.log.line(Level::Info, Some(number), line);
+            return;
+        }
+    };
+    let session = Session::new(&door, &site, number, peer, client, local, proxied);
+    if site.log.enabled(Level::Info) {
+        let (client, local) = (&session.client, &session.local);
+        let words = format!("*{number} client {client} connected to {local}");
+        site.log.line(Level::Info, None, words);
+    }
+    drop(site);
+    match Box::pin(login(&session, stream, door.ssl, cut.clone())).await {
+        Ok(Done::Admitted { stream, unread, pass }) => {
+            session.log(Level::Info, None, "client logged in");
+            session.line(Record::relaying);
+            let (site, record) = session.into_parts();
+            let relay = relay::run(stream, unread, pass, site, record, cut, (permit, counted, alive));
+            tasks::spawn("relay", relay);
+        }
+        Ok(Done::Settled { .. }) => {}
+        Err(ended) => tell(&session, &ended),
+    }
+}
+
+/// Who the client is: as a PROXY header says, where one is due and its sender is trusted.
+async fn introduce(
+    door: &Door,
+    site: &Site,
+    stream: &Plain,
+    peer: &Endpoint,
+    local: Endpoint,
+) -> Result<(Endpoint, Endpoint, Option<Proxied>), String> {
+    if !door.proxy_protocol {
+        return Ok((peer.clone(), local, None));
+    }
+    let deadline = Instant::now() + site.settings.timeout;
+    let header = header::read(stream, deadline, haproxy::parse).await.map_err(|error| {
+        site.counters.refused("proxy_header");
+        format!("{error} while reading PROXY protocol")
+    })?;
+    // LOCAL and UNKNOWN: the balancer itself, checking our health.
+    let Some((source, destination)) = header.source else {
+        return Ok((peer.clone(), local, None));
+    };
+    let proxied = Some(Proxied { source, destination });
+    if site.settings.believes(peer) {
+        Ok((source.into(), local, proxied))
+    } else {
+        Ok((peer.clone(), local, proxied))
+    }
+}
+
+fn door_name(stream: &Plain) -> String {
+    stream.local().map_or_else(|_| "unknown".to_owned(), |local| local.to_string())
+}
+
+async fn login(
+    session: &Session,
+    plain: Plain,
+    ssl: bool,
+    stop: Halt,
+) -> Result<Done<Upstream>, Ended> {
+    let stream = if ssl {
+        let timeout = session.site().settings.timeout;
+        let deadline = Instant::now() + timeout;
+        let mut stop = stop.clone();
+        let accepted = tokio::select! {
+            accepted = session.accept_tls(plain, deadline, false) => accepted,
+            () = stop.heard() => return Err(Ended::Stopped),
+        };
+        match accepted {
+            Ok(stream) => stream,
+            Err(error) => return Err(Ended::Tls(error.to_string())),
+        }
+    } else {
+        Stream::Plain(plain)
+    };
+    let site = session.site();
+    let (offer, timeout) = (Arc::clone(&site.offer), site.settings.timeout);
+    let patience = Patience { opening: timeout, step: timeout, whole: false };
+    let desk = Desk::new(session);
+    if site.words.name == words::POP3.name {
+        let front = pop3::front::Front::new(offer, ssl);
+        admit(stream, front, &desk, session, session, patience, stop).await
+    } else {
+        let front = imap::front::Front::new(offer, ssl);
+        admit(stream, front, &desk, session, session, patience, stop).await
+    }
+}
+
+/// The log's and the access line's word on a session that ended before its login.
+fn tell(session: &Session, ended: &Ended) {
+    let (end, level, words) = match ended {
+        Ended::Left => (End::ClientClosed, Level::Info, "client closed connection".to_owned()),
+        Ended::Idle(_) => (End::ClientTimeout, Level::Info, "client timed out".to_owned()),
+        Ended::Stopped => (End::Shutdown, Level::Info, "shutdown timeout".to_owned()),
+        Ended::Breach(breach) => (End::SpokeBeforeTls, Level::Info, format!("client {breach}")),
+        Ended::Tls(error) => (End::TlsFailed, Level::Info, error.clone()),
+        Ended::Io(error) => (End::ClientFailed, Level::Info, error.to_string()),
+        Ended::Closed => {
+            let most = session.site().settings.max_errors;
+            let (errors, refused) = session.line(|line| (line.errors, line.status));
+            if errors >= most {
+                let words = "client sent too many invalid commands".to_owned();
+                (End::MaxErrors, Level::Info, words)
+            } else if refused == Status::Closed {
+                (End::ClientQuit, Level::Debug, "client quit".to_owned())
+            } else {
+                (End::LoginRefused, Level::Debug, "closed after a refused login".to_owned())
+            }
+        }
+    };
+    session.line(|line| line.end = end);
+    let doing = match ended {
+        Ended::Tls(_) => Some("SSL handshaking"),
+        _ => None,
+    };
+    session.log(level, doing, words);
+}

@@ -1,0 +1,53 @@
+//! After login: moving bytes, and the session's last words in the logs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::desk::Upstream;
+use super::site::Site;
+use crate::net::copy::{self, Why};
+use crate::net::Stream;
+use crate::net::halt::Halt;
+use crate::observe::Level;
+use crate::observe::access::{End, Record};
+
+/// How long one side may go on in silence after the other has closed.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// Relays until either side has ended the session. `held` is dropped with it.
+///
+/// Not an `async fn`: what is kept for an idle session is this future, so it is put together by
+/// hand from what the session still needs.
+pub async fn run<H: Send>(
+    client: Stream,
+    unread: Vec<u8>,
+    upstream: Upstream,
+    site: Arc<Site>,
+    mut record: Record,
+    cut: Halt,
+    held: H,
+) {
+    let settings = copy::Settings { idle: site.settings.proxy_timeout, linger: LINGER };
+    let pending = copy::Pending { to_upstream: unread, to_client: upstream.unread };
+    let ended = copy::both(client, upstream.stream, pending, settings, cut).await;
+    record.bytes_received = ended.bytes_up;
+    record.bytes_sent = ended.bytes_down;
+    let (end, words) = match &ended.why {
+        Why::ClientClosed => (End::ClientClosed, "proxied session done".to_owned()),
+        Why::UpstreamClosed => (End::UpstreamClosed, "proxied session done".to_owned()),
+        Why::Idle => (End::RelayTimeout, "proxied session timed out".to_owned()),
+        Why::Shutdown => (End::Shutdown, "shutdown timeout".to_owned()),
+        Why::ClientError(error) => {
+            (End::ClientFailed, format!("client connection failed: {error}"))
+        }
+        Why::UpstreamError(error) => {
+            (End::UpstreamFailed, format!("upstream connection failed: {error}"))
+        }
+    };
+    record.end = end;
+    site.counters.relayed(ended.bytes_up, ended.bytes_down);
+    if site.log.enabled(Level::Info) {
+        site.log.session(Level::Info, &record.tail("proxying"), words);
+    }
+    drop(held);
+}

@@ -1,0 +1,204 @@
+//! What one session knows of itself, from its first byte to its login.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::site::{Door, Site};
+use crate::login::Offer;
+use crate::net::{Endpoint, Plain, Stream};
+use crate::observe::access::{Line, Record, Tls};
+use crate::observe::metrics::Side;
+use crate::observe::{Addr, Level};
+use crate::route;
+use crate::session::driver::Watcher;
+use crate::session::upgrade::Upgrade;
+use crate::tls::error::Error;
+use crate::tls::server;
+
+/// One session before its relay. The driver, the desk and the upgrade to TLS share it.
+#[derive(Debug)]
+pub struct Session {
+    pub number: u64,
+    /// Who connected: a balancer, or the client.
+    pub peer: Endpoint,
+    /// The client, as far as is known and believed.
+    pub client: Endpoint,
+    /// Where the client came to.
+    pub local: Endpoint,
+    /// The ends that a PROXY header named, believed or not.
+    pub proxied: Option<route::Proxied>,
+    door: Arc<Door>,
+    state: Mutex<State>,
+    breaches: AtomicU32,
+}
+
+#[derive(Debug)]
+struct State {
+    site: Arc<Site>,
+    record: Record,
+}
+
+impl Session {
+    pub fn new(
+        door: &Arc<Door>,
+        site: &Arc<Site>,
+        number: u64,
+        peer: Endpoint,
+        client: Endpoint,
+        local: Endpoint,
+        proxied: Option<route::Proxied>,
+    ) -> Self {
+        let mut line = Line::new(site.words.name, number, addr(&client), addr(&local));
+        line.session = name(number);
+        line.server_name = Arc::clone(&site.name);
+        line.peer = (peer != client).then(|| addr(&peer));
+        let record = Record::open(site.access.clone(), line, site.counters.session());
+        let state = Mutex::new(State { site: Arc::clone(site), record });
+        let breaches = AtomicU32::new(0);
+        Self { number, peer, client, local, proxied, door: Arc::clone(door), state, breaches }
+    }
+
+    /// The virtual server that holds now: TLS may have changed it.
+    pub fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.lock().site)
+    }
+
+    /// Looks at, or writes into, the session's line.
+    pub fn line<T>(&self, with: impl FnOnce(&mut Record) -> T) -> T {
+        with(&mut self.lock().record)
+    }
+
+    /// The line, for the relay to go on with.
+    pub fn into_parts(self) -> (Arc<Site>, Record) {
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (state.site, state.record)
+    }
+
+    pub fn log(&self, level: Level, doing: Option<&'static str>, message: impl fmt::Display) {
+        let state = self.lock();
+        if state.site.log.enabled(level) {
+            state.site.log.session(level, &state.record.tail(doing), message);
+        }
+    }
+
+    /// How the client's side is secured.
+    pub fn security(&self) -> Option<route::Tls> {
+        self.line(|line| {
+            line.tls.as_ref().map(|tls| route::Tls {
+                protocol: tls.protocol.to_owned(),
+                cipher: tls.cipher.to_owned(),
+                certificate: None,
+            })
+        })
+    }
+
+    /// TLS with the client, from where its handshake begins. The name it asks for chooses the
+    /// virtual server, which then holds for the session.
+    pub async fn accept_tls(
+        &self,
+        plain: Plain,
+        deadline: Instant,
+        starttls: bool,
+    ) -> Result<Stream, Error> {
+        let mut chosen = None;
+        let accepted = server::accept(
+            plain,
+            |name| {
+                let site = self.door.sites.find(name)?;
+                chosen = Some(Arc::clone(site));
+                site.tls.clone()
+            },
+            deadline,
+        )
+        .await;
+        let metrics = self.site().metrics.clone();
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                metrics.handshake_failed(Side::Client, reason(&error));
+                return Err(error);
+            }
+        };
+        metrics.handshake(Side::Client, accepted.protocol, accepted.resumed);
+        let mut state = self.lock();
+        if let Some(site) = chosen
+            && !Arc::ptr_eq(&site, &state.site)
+        {
+            state.record.move_to(site.access.clone());
+            state.record.server_name = Arc::clone(&site.name);
+            state.site = site;
+        }
+        state.record.starttls = starttls;
+        state.record.tls = Some(Box::new(Tls {
+            protocol: accepted.protocol,
+            cipher: accepted.cipher,
+            resumed: accepted.resumed,
+            sni: accepted.sni.map(Into::into),
+            alpn: accepted.alpn.map(|name| name.into_bytes().into()),
+        }));
+        Ok(Stream::Server(Box::new(accepted.stream)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock can panic half way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Upgrade for Session {
+    async fn start_tls(&self, plain: Plain) -> Result<(Stream, Option<Arc<Offer>>), String> {
+        let before = self.site();
+        // The driver's own deadline is the sooner one.
+        let deadline = Instant::now() + before.settings.timeout;
+        let stream =
+            self.accept_tls(plain, deadline, true).await.map_err(|error| error.to_string())?;
+        let after = self.site();
+        let changed = !Arc::ptr_eq(&before, &after);
+        Ok((stream, changed.then(|| Arc::clone(&after.offer))))
+    }
+}
+
+impl Watcher for Session {
+    fn heard(&self) {}
+
+    fn breach(&self, breach: &dyn std::error::Error) {
+        let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
+        self.line(|line| line.errors = count);
+        self.log(Level::Info, None, format_args!("client sent invalid command: {breach}"));
+    }
+}
+
+/// As the metric names it.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::Silent => "timeout",
+        Error::Left(_) => "closed",
+        Error::Misbehaved(_) => "broken",
+        Error::Incompatible(_) => "incompatible",
+        Error::Refused(_) => "alert",
+        Error::NoServer(_) | Error::NoCertificate => "no_certificate",
+        _ => "other",
+    }
+}
+
+/// As the logs name it.
+pub fn addr(endpoint: &Endpoint) -> Addr {
+    match endpoint {
+        Endpoint::Tcp(address) => Addr::Ip(*address),
+        Endpoint::Unix(path) => Addr::unix(&path.to_string_lossy()),
+    }
+}
+
+/// A name that no other session has, of this process or of another: time, process, number.
+fn name(number: u64) -> Box<str> {
+    use std::sync::LazyLock;
+    static BOOT: LazyLock<String> = LazyLock::new(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let seconds = now.unwrap_or_default().as_secs();
+        format!("{seconds:x}-{:x}", std::process::id())
+    });
+    format!("{}-{number:x}", *BOOT).into()
+}

@@ -1,0 +1,73 @@
+//! Virtual servers, ready to serve: everything that their sessions share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::directives::{Settings, Tells};
+use crate::login::{Offer, Words};
+use crate::observe::access::Access;
+use crate::observe::{Log, Metrics, metrics};
+use crate::route::Router;
+use crate::tls::client::Connector;
+use crate::tls::names::Names;
+
+/// One address that clients come to, and the virtual servers behind it.
+#[derive(Debug)]
+pub struct Door {
+    /// By the name that a client asks for in TLS; the default for those that ask for none.
+    pub sites: Names<Arc<Site>>,
+    /// TLS from the first byte.
+    pub ssl: bool,
+    /// A PROXY header comes first.
+    pub proxy_protocol: bool,
+}
+
+/// One virtual server. Sessions hold it by `Arc`, so they live on in it when a reload replaces it.
+#[derive(Debug)]
+pub struct Site {
+    pub words: &'static Words,
+    pub name: Arc<str>,
+    pub settings: Settings,
+    pub offer: Arc<Offer>,
+    /// Absent where the server has no certificate at all.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub router: Router,
+    /// How upstreams without a block of their own are treated.
+    pub towards: Arc<Towards>,
+    /// How those with a block are, by the name of the block.
+    pub groups: HashMap<String, Arc<Towards>>,
+    pub log: Log,
+    pub access: Access,
+    pub metrics: Metrics,
+    pub counters: metrics::Protocol,
+}
+
+/// How an upstream is treated.
+#[derive(Debug)]
+pub struct Towards {
+    pub counters: metrics::Upstream,
+    pub tells: Tells,
+    pub security: Security,
+}
+
+/// `proxy_ssl off | on | starttls`.
+#[derive(Debug)]
+pub enum Security {
+    Off,
+    Implicit(Arc<Connector>),
+    StartTls(Arc<Connector>),
+}
+
+impl Door {
+    /// The server for clients that ask for no name, or for one that nobody has.
+    pub fn default_site(&self) -> Option<&Arc<Site>> {
+        self.sites.find(None)
+    }
+}
+
+impl Site {
+    /// How the upstream of this group is treated.
+    pub fn towards(&self, group: Option<&str>) -> &Arc<Towards> {
+        group.and_then(|name| self.groups.get(name)).unwrap_or(&self.towards)
+    }
+}
