@@ -163,8 +163,8 @@ async fn a_handler_that_is_away_is_told() {
     );
     assert_eq!(
         find(&router("auth_http nowhere.example:8080/;")).await,
-        "Unavailable None 0ns false (error: auth http server nowhere.example:8080 could not be \
-         resolved (entity not found))"
+        "Unavailable None 0ns false (error: auth http server nowhere.example:8080 is unknown: \
+         nowhere.example could not be resolved (3: Host not found))"
     );
 }
 
