@@ -102,9 +102,9 @@ impl Error {
 
     fn refusal(&self) -> Refusal {
         match self {
-            Self::Handler(error) if error.flaw.is_passing() => Refusal::new(Kind::Unavailable),
-            // As nginx: an internal error, and the session ends.
-            Self::Handler(_) => Refusal { close: true, ..Refusal::new(Kind::Internal) },
+            // nginx says "internal server error" and hangs up. But the fault is the handler's, it
+            // will pass, and the client shall not doubt its password.
+            Self::Handler(_) => Refusal::new(Kind::Unavailable),
             Self::Nowhere(_) | Self::Unknown => Refusal::new(Kind::BadCredentials),
         }
     }

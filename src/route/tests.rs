@@ -122,19 +122,19 @@ async fn each_answer_becomes_a_route_or_a_refusal() {
         ),
         (
             head(200, &OK[..2]),
-            "Internal None 0ns true (error: auth http server A did not send server or port)",
+            "Unavailable None 0ns false (error: auth http server A did not send server or port)",
         ),
         (
             head(200, &[OK[0], OK[1], ("Auth-Port", "x")]),
-            "Internal None 0ns true (error: auth http server A sent invalid server port:\"x\")",
+            "Unavailable None 0ns false (error: auth http server A sent invalid server port:\"x\")",
         ),
         (
             Reply::Close("Auth-Status: OK\r\n\r\n".to_owned()),
-            "Internal None 0ns true (error: auth http server A sent invalid response)",
+            "Unavailable None 0ns false (error: auth http server A sent invalid response)",
         ),
         (
             head(200, &[("X-Long", "x".repeat(70_000).as_str())]),
-            "Internal None 0ns true (error: auth http server A sent response longer than 16384 \
+            "Unavailable None 0ns false (error: auth http server A sent response longer than 16384 \
              bytes)",
         ),
         (

@@ -97,25 +97,6 @@ pub enum Flaw {
     WaitsForEver(u32),
 }
 
-impl Flaw {
-    /// Whether it may be gone on the next try; otherwise somebody has to mend the handler.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unknown(_)
-            | Self::Unreachable(_)
-            | Self::Silent
-            | Self::Left
-            | Self::Failed(_)
-            | Self::WaitsForEver(_) => true,
-            Self::TooLarge
-            | Self::Invalid
-            | Self::NoServer
-            | Self::BadServer(_)
-            | Self::BadPort(_) => false,
-        }
-    }
-}
-
 impl From<http::Cause> for Flaw {
     fn from(cause: http::Cause) -> Self {
         match cause {
