@@ -149,3 +149,56 @@ pub struct Settings {
     pub metrics: Vec<String>,
     pub modules: Vec<String>,
 }
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            daemon: true,
+            pid: PathBuf::from("/run/gatepost.pid"),
+            user: None,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            open_files: None,
+            shutdown_timeout: None,
+            worker_connections: 16384,
+            metrics: Vec::new(),
+            modules: Vec::new(),
+        }
+    }
+}
+
+/// More threads than this are a slip of the keyboard.
+const MOST_WORKERS: usize = 1024;
+
+impl Settings {
+    /// Reads the main block.
+    pub fn read(main: &Block) -> Self {
+        let default = Self::default();
+        // Accepted for nginx's sake: read, so that they count as used.
+        let _ = (main.flag("master_process"), main.words("worker_cpu_affinity"));
+        let workers = match main.text("worker_processes") {
+            None | Some("auto") => default.workers,
+            Some(_) => main.number("worker_processes", 1..=MOST_WORKERS).unwrap_or(1),
+        };
+        let events = main.blocks("events");
+        let connections = events.first().and_then(|events| {
+            let _ = (events.flag("multi_accept"), events.text("use"));
+            events.number("worker_connections", 1..)
+        });
+        let all = |name| -> Vec<String> {
+            main.all(name).iter().map(|statement| statement.args()[0].clone()).collect()
+        };
+        Self {
+            daemon: main.flag("daemon").unwrap_or(default.daemon),
+            pid: main.path("pid").unwrap_or(default.pid),
+            user: main.words("user").map(|words| {
+                (words[0].to_owned(), words.get(1).map(|group| (*group).to_owned()))
+            }),
+            workers,
+            open_files: main.number("worker_rlimit_nofile", 1..),
+            shutdown_timeout: main.time("worker_shutdown_timeout"),
+            worker_connections: connections.unwrap_or(default.worker_connections),
+            metrics: all("metrics"),
+            modules: all("load_module"),
+        }
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::net::Trigger;
 use crate::net::accept::Leave;
+use crate::net::halt::{self, Trigger};
 
 /// A generation as the main loop holds it.
 #[derive(Debug)]
@@ -44,6 +44,12 @@ impl Drop for Last {
 }
 
 impl Generation {
+    /// One that nobody has joined yet.
+    pub fn new(number: u64) -> Self {
+        let (cut, _) = halt::halt();
+        Self { number, acceptors: HashMap::new(), cut, alive: None }
+    }
+
     /// Stops accepting. Connections in the queue of a socket that somebody else goes on with are
     /// left to them; those of a socket that closes are served first.
     pub fn stop_accepting(&mut self, goes_on: impl Fn(&str) -> bool) {

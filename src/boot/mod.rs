@@ -29,6 +29,7 @@ mod logs;
 mod model;
 mod pid;
 mod privilege;
+mod names;
 pub mod registry;
 mod run;
 mod upgrade;
@@ -36,7 +37,8 @@ mod worker;
 
 use std::path::PathBuf;
 
-pub use model::Model;
+pub use logs::ERROR_LOG;
+pub use model::{Faults, Unusable, pid_file, test};
 pub use pid::read as read_pid;
 pub use run::run;
 pub use upgrade::Start;

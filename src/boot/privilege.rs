@@ -46,6 +46,14 @@ impl Identity {
         Ok(Self { name: user.to_owned(), uid: found.uid, gid })
     }
 
+    pub fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
+    pub fn gid(&self) -> u32 {
+        self.gid.as_raw()
+    }
+
     /// Gives `path` to this user, so that it can be opened again later. Best effort.
     pub fn own(&self, path: &Path) {
         let _ = chown(path, Some(self.uid), Some(self.gid));

@@ -9,7 +9,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("config", config::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),
     ("route", route::DIRECTIVES),
-    ("tls", tls::DIRECTIVES),
+    ("tls", tls::directives::DIRECTIVES),
 ];
 
 /// The records alone, for the parser.

@@ -1,4 +1,85 @@
-//! Placeholder.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! # cli: what the command line asks for
+//!
+//! nginx's flags: start, test (`-t`, `-T`), signal (`-s`), version (`-v`, `-V`). Errors go to
+//! standard error as `gatepost: [emerg] TEXT`, and the exit status is 1.
+
+mod args;
+mod check;
+mod signal;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::boot::{self, Options};
+use args::Args;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help is no error, and goes to standard output.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    // Before anything moves: an upgrade starts the same command line again.
+    let start = boot::Start::of_this_process();
+    let options = Options {
+        prefix: args.prefix(),
+        configuration: args.configuration(),
+        directives: args.directives.clone(),
+        error_log: args.error_log.clone(),
+    };
+    if args.version || args.build {
+        say(&version(args.build));
+        return ExitCode::SUCCESS;
+    }
+    if args.test || args.dump {
+        return check::run(&options, args.dump, args.quiet);
+    }
+    let done = match args.signal {
+        Some(order) => signal::send(&options, order),
+        None => boot::run(options, start),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(faults) => {
+            complain(&faults);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what is wrong, a line each, where the caller looks. A closed standard error is survived.
+fn complain(faults: &[String]) {
+    for fault in faults {
+        say(&format!("gatepost: [emerg] {fault}"));
+    }
+}
+
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn version(build: bool) -> String {
+    let version = concat!("gatepost version: gatepost/", env!("CARGO_PKG_VERSION"));
+    if !build {
+        return version.to_owned();
+    }
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    format!(
+        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n\
+         configure arguments: --prefix={} --conf-path={}/{} --error-log-path={} \
+         --pid-path=/run/gatepost.pid",
+        env!("CARGO_PKG_RUST_VERSION"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        args::PREFIX,
+        args::PREFIX,
+        args::CONFIGURATION,
+        boot::ERROR_LOG,
+    )
 }

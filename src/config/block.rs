@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -79,20 +80,21 @@ pub struct Block(Arc<Inner>);
 struct Inner {
     head: Arc<Head>,
     statements: Vec<Statement>,
-    is_table: bool,
     asked: Mutex<BTreeSet<String>>,
+    /// Its rows were read: names do not matter.
+    rows_read: AtomicBool,
     shared: Arc<Shared>,
 }
 
 impl Block {
-    pub fn new(
-        head: Arc<Head>,
-        statements: Vec<Statement>,
-        is_table: bool,
-        shared: &Arc<Shared>,
-    ) -> Self {
-        let asked = Mutex::default();
-        Self(Arc::new(Inner { head, statements, is_table, asked, shared: Arc::clone(shared) }))
+    pub fn new(head: Arc<Head>, statements: Vec<Statement>, shared: &Arc<Shared>) -> Self {
+        Self(Arc::new(Inner {
+            head,
+            statements,
+            asked: Mutex::default(),
+            rows_read: AtomicBool::new(false),
+            shared: Arc::clone(shared),
+        }))
     }
 
     /// The directive it belongs to; empty for the main file.
@@ -185,12 +187,7 @@ impl Block {
 
     /// The rows of a table, each with its key for a name.
     pub fn rows(&self) -> &[Statement] {
-        let mut asked = self.asked();
-        for row in &self.0.statements {
-            if !asked.contains(row.name()) {
-                asked.insert(row.name().to_owned());
-            }
-        }
+        self.0.rows_read.store(true, Ordering::Relaxed);
         &self.0.statements
     }
 
@@ -290,24 +287,21 @@ impl Block {
     /// Records a fault for each statement that nobody read. Of a block that nobody read, its
     /// statements are not told one by one.
     pub fn check_all_read(&self) {
-        let asked = self.asked();
+        if self.0.rows_read.load(Ordering::Relaxed) {
+            return;
+        }
         for statement in &self.0.statements {
-            let is_read = asked.contains(statement.name());
-            let unread_rows = statement.block().filter(|b| b.0.is_table && !b.rows_are_read());
-            if !is_read || unread_rows.is_some() {
-                self.fault(
-                    statement,
-                    format!("\"{}\" directive is not used here", statement.name()),
-                );
-            } else if let Some(block) = statement.block().filter(|block| !block.0.is_table) {
-                block.check_all_read();
+            // The lock is not held while an inner block takes its own.
+            let is_read = self.asked().contains(statement.name());
+            match statement.block() {
+                Some(block) if is_read => block.check_all_read(),
+                _ if is_read => {}
+                _ => {
+                    let text = format!("\"{}\" directive is not used here", statement.name());
+                    self.fault(statement, text);
+                }
             }
         }
-    }
-
-    fn rows_are_read(&self) -> bool {
-        let asked = self.asked();
-        self.0.statements.iter().all(|row| asked.contains(row.name()))
     }
 
     fn first(&self, name: &str) -> Option<&Statement> {
@@ -409,7 +403,7 @@ impl Block {
             let head = Arc::new(Head { name: raw.name, args, place: raw.place });
             let block = raw.body.map(|body| {
                 let inner = body.into_iter().map(|raw| statement(raw, shared)).collect();
-                Block::new(Arc::clone(&head), inner, false, shared)
+                Block::new(Arc::clone(&head), inner, shared)
             });
             Statement::new(head, block)
         }
@@ -419,7 +413,7 @@ impl Block {
         let shared = Arc::new(Shared::default());
         let raws = outcome.statements.into_iter();
         let statements = raws.map(|raw| statement(raw, &shared)).collect();
-        Self::new(super::check::main_head(Place::new(&file, 0)), statements, false, &shared)
+        Self::new(super::check::main_head(Place::new(&file, 0)), statements, &shared)
     }
 
     /// The faults found so far, each as the operator sees it.
@@ -429,5 +423,95 @@ impl Block {
             Ok(()) => Vec::new(),
             Err(faults) => faults.iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn getters_read_what_is_written() {
+        let block = Block::of(&[
+            ("flag", "off"),
+            ("text", "'a b'"),
+            ("words", "a '' b"),
+            ("number", "7"),
+            ("size", "8k"),
+            ("time", "1m30s"),
+            ("cidr", "10.0.0.0/8"),
+            ("choice", "pop3"),
+            ("path", "logs/a"),
+            ("bare", ""),
+        ]);
+        assert_eq!(block.flag("flag"), Some(false));
+        assert_eq!(block.text("text"), Some("a b"));
+        assert_eq!(block.words("words"), Some(vec!["a", "", "b"]));
+        assert_eq!(block.number("number", 1..=7), Some(7_u16));
+        assert_eq!(block.size("size"), Some(8192));
+        assert_eq!(block.time("time"), Some(Duration::from_secs(90)));
+        assert_eq!(block.cidr("cidr"), value::cidr("10.0.0.0/8"));
+        assert_eq!(block.choice("choice", &[("imap", 1), ("pop3", 2)]), Some(2));
+        assert_eq!(block.path("path"), Some(PathBuf::from("logs/a")));
+        assert!(block.has("bare"));
+        assert_eq!((block.text("bare"), block.time("bare")), (None, None));
+        assert_eq!(block.time("absent"), None);
+        assert_eq!(block.faults(), [""; 0]);
+        assert_eq!(block.names_read().len(), 11);
+    }
+
+    #[test]
+    fn a_bad_value_is_a_fault_and_reads_as_unset() {
+        let block =
+            Block::of(&[("number", "+7"), ("size", "9x"), ("time", "none"), ("much", "999y")]);
+        assert_eq!(block.number("number", 1..10), None::<i8>);
+        // Said once, however often it is read.
+        assert_eq!(block.number("number", 1..10), None::<i8>);
+        assert_eq!(block.size("size"), None);
+        assert_eq!(block.time("time"), None);
+        assert_eq!(block.time("much"), None);
+        assert_eq!(block.choice("time", &[("a", 1), ("b", 2), ("c", 3)]), None);
+        block.fault_here("no \"x\" is given");
+        let value = |word, name| format!("invalid value \"{word}\" in \"{name}\" directive, it ");
+        let want = [
+            "no \"x\" is given in test".to_owned(),
+            value("+7", "number") + "must be a number from 1 below 10 in test:1",
+            value("9x", "size") + "must be a size such as \"512\", \"8k\" or \"1m\" in test:2",
+            value("none", "time")
+                + "must be a time such as \"500ms\", \"30s\" or \"1m30s\" in test:3",
+            value("none", "time") + "must be \"a\", \"b\" or \"c\" in test:3",
+            value("999y", "much") + "is too large in test:4",
+        ];
+        assert_eq!(block.faults(), want);
+    }
+
+    #[test]
+    fn a_fault_of_an_inner_block_reaches_the_outer() {
+        let block = Block::parse("mail {\n server x {\n  time never;\n }\n}");
+        let server = block.blocks("mail")[0].blocks("server")[0].clone();
+        assert_eq!((server.name(), server.args()), ("server", &["x".to_owned()][..]));
+        assert_eq!(server.time("time"), None);
+        assert_eq!(block.faults().len(), 1);
+        block.check_all_read();
+        assert_eq!(block.faults().len(), 1, "all was read");
+    }
+
+    #[test]
+    fn paths_begin_at_the_prefix_or_at_the_main_file() {
+        let shared =
+            Shared { prefix: "/p".into(), conf_dir: "/p/conf".into(), ..Shared::default() };
+        let place = Place::new(&Arc::from("test"), 1);
+        let head = |name: &str, arg: &str| {
+            let args = vec![arg.to_owned()];
+            Arc::new(Head { name: name.to_owned(), args, place: place.clone() })
+        };
+        let statements = [("a", "x"), ("b", "/x"), ("c", ""), ("d", "x\0y")]
+            .map(|(name, arg)| Statement::new(head(name, arg), None));
+        let block = Block::new(head("", ""), statements.to_vec(), &Arc::new(shared));
+        assert_eq!(block.path("a"), Some("/p/x".into()));
+        assert_eq!(block.conf_path("a"), Some("/p/conf/x".into()));
+        assert_eq!(block.conf_path("b"), Some("/x".into()));
+        assert_eq!((block.path("c"), block.path("d")), (None, None));
+        assert_eq!(block.faults().len(), 2);
     }
 }

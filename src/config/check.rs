@@ -32,20 +32,19 @@ impl Checker {
         for raw in body {
             let place = raw.place.clone();
             match self.statement(raw, context, &mut seen) {
-                Ok(statement) => statements.extend(statement),
+                Ok(statement) => statements.push(statement),
                 Err(text) => self.shared.faults.add(Fault::new(text, Some(place))),
             }
         }
-        Block::new(head, statements, false, &self.shared)
+        Block::new(head, statements, &self.shared)
     }
 
-    /// None where a fault was recorded already.
     fn statement(
         &self,
         raw: Raw,
         context: Context,
         seen: &mut BTreeSet<&'static str>,
-    ) -> Result<Option<Statement>, String> {
+    ) -> Result<Statement, String> {
         let name = &raw.name;
         let Some(records) = self.directives.get(&**name) else {
             // `include` is the language's own; what could be carried out is gone by now.
@@ -61,12 +60,10 @@ impl Checker {
             self.check_misplaced(raw, records);
             return Err(text);
         };
-        let record = match here.iter().find(|record| misshapen(&raw, record.takes).is_none()) {
-            Some(record) => record,
-            None => {
-                let text = misshapen(&raw, first.takes).unwrap_or_default();
-                return Err(self.with_missing_semicolon(text, &raw));
-            }
+        let fitting = here.iter().find(|record| misshapen(&raw, record.takes).is_none());
+        let Some(record) = fitting else {
+            let text = misshapen(&raw, first.takes).unwrap_or_default();
+            return Err(self.with_what_is_missing(text, &raw, first.takes));
         };
         if !record.repeats && !seen.insert(record.name) {
             return Err(format!("\"{name}\" directive is duplicate"));
@@ -85,7 +82,7 @@ impl Checker {
             (Takes::Table(..), Some(body)) => Some(self.table(Arc::clone(&head), body)),
             _ => None,
         };
-        Ok(Some(Statement::new(head, block)))
+        Ok(Statement::new(head, block))
     }
 
     fn table(&self, head: Arc<Head>, body: Vec<Raw>) -> Block {
@@ -98,7 +95,7 @@ impl Checker {
             }
             rows.push(Statement::new(split(raw).0, None));
         }
-        Block::new(head, rows, true, &self.shared)
+        Block::new(head, rows, &self.shared)
     }
 
     /// What stands in a misplaced block can still be checked, if it is clear what was meant.
@@ -123,6 +120,9 @@ impl Checker {
 
     /// The known name that `name` was likely meant to be: those allowed here go first.
     fn nearest(&self, name: &str, context: Context) -> Option<&'static str> {
+        if self.shared.faults.is_full() {
+            return None;
+        }
         let written = name.to_ascii_lowercase();
         let most = match written.chars().count() {
             0..=2 => return None,
@@ -140,14 +140,20 @@ impl Checker {
         near.map(|(_, _, known)| known)
     }
 
-    /// Adds to `text` where a `;` was likely forgotten: a line of `raw` that begins with a known
-    /// name.
-    fn with_missing_semicolon(&self, text: String, raw: &Raw) -> String {
+    /// Adds to `text` where a `;` or `{` was likely forgotten: before a line of `raw` that begins
+    /// with a known name.
+    fn with_what_is_missing(&self, text: String, raw: &Raw, takes: Takes) -> String {
         let looks_new = |word: &&super::lex::Word| {
             word.leads && (self.directives.contains_key(&*word.text) || word.text == "include")
         };
+        let missing = match takes {
+            Takes::Block(..) | Takes::Table(..) => "{",
+            _ => ";",
+        };
         match raw.args.iter().find(looks_new) {
-            Some(word) => format!("{text}, probably missing \";\" before \"{}\"", word.text),
+            Some(word) => {
+                format!("{text}, probably missing \"{missing}\" before \"{}\"", word.text)
+            }
             None => text,
         }
     }

@@ -1,6 +1,5 @@
 //! `docs/directives.md`, cut from the records.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::directive::{Context, Directive, Takes};
@@ -14,36 +13,39 @@ a unit is seconds. Sizes: bytes, or `8k`, `1m`, `1g`. An inner block takes what 
 the block around it.
 ";
 
-/// All directives of `registry`, by context and within it by room.
+/// The contexts from the outermost in, as the sections go.
+const ORDER: [Context; 6] =
+    [super::MAIN, super::EVENTS, super::MAIL, super::SERVER, super::UPSTREAM, super::ROUTE];
+
+/// All directives of `registry` (room, records), by context and within it by room.
 pub fn markdown(registry: &[(&str, &[Directive])]) -> String {
-    let mut contexts: BTreeMap<usize, Context> = BTreeMap::new();
-    let mut known: Vec<Context> = vec![super::MAIN, super::EVENTS, super::MAIL, super::SERVER];
-    known.extend([super::UPSTREAM, super::ROUTE]);
+    let mut order = ORDER.to_vec();
     for directive in registry.iter().flat_map(|(_, room)| room.iter()) {
-        for context in directive.within {
-            if !known.contains(context) {
-                known.push(context);
-            }
-        }
-    }
-    for (index, context) in known.into_iter().enumerate() {
-        contexts.insert(index, context);
+        order.extend(directive.within.iter().filter(|context| !ORDER.contains(context)));
     }
     let mut text = HEADER.to_owned();
-    for context in contexts.values() {
-        section(&mut text, context, registry);
+    for (index, context) in order.iter().enumerate() {
+        if !order[..index].contains(context) {
+            section(&mut text, context, &order, registry);
+        }
     }
     text
 }
 
-/// Each directive once, under the outermost context it may stand in.
-fn section(text: &mut String, context: Context, registry: &[(&str, &[Directive])]) {
+/// Each directive once, under the first context of `order` that it may stand in.
+fn section(
+    text: &mut String,
+    context: Context,
+    order: &[Context],
+    registry: &[(&str, &[Directive])],
+) {
+    let home = |directive: &Directive| order.iter().find(|c| directive.within.contains(c)).copied();
     let mut rooms = String::new();
     for (room, directives) in registry {
-        let mut own: Vec<_> =
-            directives.iter().filter(|d| d.within.first() == Some(&context)).collect();
+        let mut own: Vec<_> = directives.iter().filter(|d| home(d) == Some(context)).collect();
         own.sort_by_key(|directive| directive.name);
         if !own.is_empty() {
+            // Writing to a String cannot fail; so below.
             let _ = write!(rooms, "\n### {context}: {room}\n");
             own.into_iter().for_each(|directive| entry(&mut rooms, directive));
         }
@@ -60,7 +62,6 @@ fn entry(text: &mut String, directive: &Directive) {
         default => format!("`{} {default};`", directive.name),
     };
     let repeats = if directive.repeats { "  \nMay be repeated." } else { "" };
-    // Writing to a String cannot fail.
     let _ = write!(
         text,
         "\n#### `{}`\n\nSyntax: `{}`  \nDefault: {default}  \nContext: {}{repeats}\n\n{}\n",

@@ -117,6 +117,9 @@ impl<'a> IntoIterator for &'a Faults {
     }
 }
 
+/// More than anybody reads at a time; beyond it no more are kept.
+pub const MAX_FAULTS: usize = 1000;
+
 /// Where faults gather while a configuration is read; shared by all its blocks.
 #[derive(Debug, Default)]
 pub struct Collector(Mutex<Vec<Fault>>);
@@ -125,13 +128,14 @@ impl Collector {
     /// Two rooms may stumble over the same value: it is said once.
     pub fn add(&self, fault: Fault) {
         let mut faults = self.lock();
-        if !faults.contains(&fault) {
+        if faults.len() < MAX_FAULTS && !faults.contains(&fault) {
             faults.push(fault);
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+    /// Whether another fault would go unheard.
+    pub fn is_full(&self) -> bool {
+        self.lock().len() >= MAX_FAULTS
     }
 
     /// The faults so far; `files` says which file comes first.
@@ -140,12 +144,18 @@ impl Collector {
         if faults.is_empty() {
             return Ok(());
         }
-        faults.sort_by_key(|fault| {
+        faults.sort_by_cached_key(|fault| {
             fault
                 .place
                 .as_ref()
                 .map(|place| (files.iter().position(|file| *file == place.file), place.line))
         });
+        if faults.len() >= MAX_FAULTS {
+            faults.push(Fault::new(
+                format!("more than {MAX_FAULTS} faults, no more are shown"),
+                None,
+            ));
+        }
         Err(Faults(faults))
     }
 

@@ -106,6 +106,10 @@ impl<'a> Reader<'a> {
         if self.files > MAX_FILES {
             return Err(format!("too many files, at most {MAX_FILES} can be included"));
         }
+        let too_much = || format!("the files are larger than {MAX_TOTAL} bytes together");
+        if self.bytes > MAX_TOTAL {
+            return Err(too_much());
+        }
         let file = File::open(path).map_err(|error| failed("open", &error))?;
         let mut content = Vec::new();
         file.take(MAX_FILE + 1)
@@ -117,7 +121,7 @@ impl<'a> Reader<'a> {
             return Err(format!("\"{shown}\" is larger than {MAX_FILE} bytes"));
         }
         if self.bytes > MAX_TOTAL {
-            return Err(format!("the files are larger than {MAX_TOTAL} bytes together"));
+            return Err(too_much());
         }
         Ok((canonical, content))
     }
@@ -165,7 +169,7 @@ impl<'a> Reader<'a> {
     fn matches(&mut self, pattern: &str, place: &Place) -> Vec<PathBuf> {
         // Only the pattern may have wildcards, not the directory it is looked for in.
         let base = Pattern::escape(&self.conf_dir.to_string_lossy());
-        let whole = Path::new(&base).join(pattern);
+        let whole = Path::new(&base).join(without_runs_of_stars(pattern));
         let options = MatchOptions {
             case_sensitive: true,
             require_literal_separator: true,
@@ -194,4 +198,15 @@ impl<'a> Reader<'a> {
         paths.sort();
         paths
     }
+}
+
+/// `**` is `*`, as in nginx: no pattern walks whole trees of directories.
+fn without_runs_of_stars(pattern: &str) -> String {
+    let mut single = String::with_capacity(pattern.len());
+    for c in pattern.chars() {
+        if c != '*' || !single.ends_with('*') {
+            single.push(c);
+        }
+    }
+    single
 }

@@ -131,14 +131,11 @@ impl<'a> Lexer<'a> {
         let (begin, line) = (self.at, self.line);
         let mut after_dollar = false;
         while let Some(&byte) = self.input.get(self.at) {
-            if self.at - begin > MAX_WORD {
-                let head = String::from_utf8_lossy(&self.input[begin..begin + 10]).into_owned();
-                return Err((Error::TooLong(head), line));
-            }
             match byte {
                 // `${name}` is part of a word and opens no block.
                 b'{' if after_dollar => self.at += 1,
                 b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' => break,
+                _ if self.at - begin > MAX_WORD => break,
                 b'\\' => {
                     after_dollar = false;
                     self.step_over_escape();
@@ -148,6 +145,10 @@ impl<'a> Lexer<'a> {
                     self.at += 1;
                 }
             }
+        }
+        if self.at - begin > MAX_WORD {
+            let head = String::from_utf8_lossy(&self.input[begin..begin + 10]).into_owned();
+            return Err((Error::TooLong(head), line));
         }
         Ok(self.word(begin, line))
     }
@@ -193,4 +194,62 @@ fn unescape(raw: &[u8]) -> Vec<u8> {
         bytes.push(meant);
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tokens of `input`, or the first error after them.
+    fn tokens(input: &str) -> Result<Vec<String>, String> {
+        let mut lexer = Lexer::new(input.as_bytes());
+        let mut tokens = Vec::new();
+        loop {
+            match lexer.token() {
+                Ok(Token::End) => return Ok(tokens),
+                Ok(Token::Word(word)) => tokens.push(word.text),
+                Ok(Token::Semicolon) => tokens.push("<;>".to_owned()),
+                Ok(Token::Open) => tokens.push("<{>".to_owned()),
+                Ok(Token::Close) => tokens.push("<}>".to_owned()),
+                Err((error, _)) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_split_as_nginx_splits_them() {
+        for (input, want) in [
+            ("a b;c{d}", &["a", "b", "<;>", "c", "<{>", "d}"][..]),
+            ("a {b;}", &["a", "<{>", "b", "<;>", "<}>"]),
+            ("a # b;\n c#d;", &["a", "c#d", "<;>"]),
+            (r#"a "b c" 'd;{"' "";"#, &["a", "b c", "d;{\"", "", "<;>"]),
+            (r#"a"b c'd;"#, &["a\"b", "c'd", "<;>"]),
+            (r#""a\"b\'c\\d\te\x\;";"#, &["a\"b'c\\d\te\\x\\;", "<;>"]),
+            (r"\\ a\ b a\;b \n;", &["\\", "a\\ b", "a\\;b", "\n", "<;>"]),
+            ("${a}b $c{d} $${e};", &["${a}b", "$c", "<{>", "d}", "$${e}", "<;>"]),
+            ("\"a\")b;", &["a", ")b", "<;>"]),
+            ("'a'{\"b\";", &["a", "<{>", "b", "<;>"]),
+            ("'a\nb';", &["a\nb", "<;>"]),
+            ("a\\", &["a\\"]),
+        ] {
+            assert_eq!(tokens(input).unwrap(), want, "{input}");
+        }
+    }
+
+    #[test]
+    fn a_word_has_an_end() {
+        let long = "x".repeat(MAX_WORD);
+        assert_eq!(tokens(&format!("{long};'{long}';")).unwrap().len(), 4);
+        let error = tokens(&format!("{long}x")).unwrap_err();
+        assert_eq!(error, "too long parameter \"xxxxxxxxxx...\" started");
+        let error = tokens(&format!("'{long}x'")).unwrap_err();
+        assert_eq!(error, "too long parameter, probably missing terminating \"'\" character");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told() {
+        let mut lexer = Lexer::new(b"# caf\xe9\ncaf\xe9;");
+        let Ok(Token::Word(word)) = lexer.token() else { panic!("a word") };
+        assert_eq!((&*word.text, word.line, word.is_utf8), ("caf\u{fffd}", 2, false));
+    }
 }

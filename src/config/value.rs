@@ -191,3 +191,103 @@ pub fn os_error(error: &io::Error) -> String {
         None => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_nginx_reads_them() {
+        for (word, want) in [
+            ("0", 0),
+            ("30", 30_000),
+            ("30s", 30_000),
+            ("1m30s", 90_000),
+            ("1m30", 90_000),
+            ("1h 30m", 5_400_000),
+            ("500ms", 500),
+            ("1s500ms", 1_500),
+            ("24h", DAY),
+            ("1d", DAY),
+            ("2w", 2 * WEEK),
+            ("1M", MONTH),
+            ("1y6M", YEAR + 6 * MONTH),
+            ("100y", 100 * YEAR),
+        ] {
+            assert_eq!(time(word), Some(Duration::from_millis(want)), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        let words = [
+            "", "none", "-1", "+1", "s", "1x", "1s1m", "1m1m", "1s30", "1ms5", "1.5s", "1S",
+            "1m s", " 1", "1é", "１s", "1hm",
+        ];
+        for word in words {
+            assert_eq!(read_time(word), Err(Wrong::Form), "{word}");
+        }
+        for word in ["101y", "99999999999999999999", "18446744073709551615s", "100y1s"] {
+            assert_eq!(read_time(word), Err(Wrong::TooLarge), "{word}");
+        }
+        // What is no time at all is not called too large.
+        assert_eq!(read_time("99999999999999999999x"), Err(Wrong::Form));
+    }
+
+    #[test]
+    fn sizes_are_read_as_nginx_reads_them() {
+        for (word, want) in [
+            ("0", Ok(0)),
+            ("512", Ok(512)),
+            ("8k", Ok(8192)),
+            ("8K", Ok(8192)),
+            ("1m", Ok(1 << 20)),
+            ("2G", Ok(2 << 30)),
+            ("18446744073709551615", Ok(u64::MAX)),
+            ("18446744073709551616", Err(Wrong::TooLarge)),
+            ("18446744073709551615k", Err(Wrong::TooLarge)),
+            ("", Err(Wrong::Form)),
+            ("k", Err(Wrong::Form)),
+            ("-1", Err(Wrong::Form)),
+            ("+1", Err(Wrong::Form)),
+            ("1kb", Err(Wrong::Form)),
+            ("1é", Err(Wrong::Form)),
+        ] {
+            assert_eq!(read_size(word), want, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_its_addresses() {
+        for (net, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
+            ("10.1.2.3/8", "10.0.0.1", "::"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+            ("0.0.0.0/0", "255.255.255.255", "::1"),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", "::10.1.1.1"),
+            ("::ffff:10.0.0.0/104", "10.1.1.1", "11.1.1.1"),
+            ("2001:db8::/32", "2001:db8:1::1", "2001:db9::1"),
+            ("::1", "::1", "::2"),
+            ("::/0", "fe80::1", "1.2.3.4"),
+        ] {
+            let cidr = cidr(net).unwrap();
+            assert!(cidr.contains(inside.parse().unwrap()), "{net} {inside}");
+            assert!(!cidr.contains(outside.parse().unwrap()), "{net} {outside}");
+        }
+        assert_eq!(cidr("10.1.2.3/8").unwrap().to_string(), "10.0.0.0/8");
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused() {
+        for word in ["", "10", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/+8", "host", "/8"] {
+            assert_eq!(cidr(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_flag_is_on_or_off() {
+        for (word, want) in [("on", Some(true)), ("OFF", Some(false)), ("yes", None), ("", None)] {
+            assert_eq!(flag(word), want, "{word}");
+        }
+    }
+}

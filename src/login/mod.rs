@@ -17,6 +17,8 @@ mod attempt;
 pub mod exchange;
 pub mod imap;
 mod offer;
+#[cfg(test)]
+pub mod play;
 pub mod pop3;
 mod refusal;
 mod secret;

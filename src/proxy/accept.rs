@@ -10,11 +10,12 @@ use super::session::Session;
 use super::site::{Door, Site};
 use crate::login::{imap, pop3, words};
 use crate::net::accept::Conn;
-use crate::net::{Endpoint, Halt, Plain, Stream, header};
-use crate::observe::access::{End, Status};
+use crate::net::halt::Halt;
+use crate::net::{Endpoint, Plain, Stream, header};
+use crate::observe::access::{End, Record, Status};
 use crate::observe::{Level, tasks};
 use crate::route::Proxied;
-use crate::session::driver::{Done, Ended, Patience, drive};
+use crate::session::driver::{Done, Ended, Patience, admit};
 use crate::wire::haproxy;
 
 /// Serves `conn` until its login has ended; a client that was let in is then relayed by a task of
@@ -22,13 +23,13 @@ use crate::wire::haproxy;
 pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, alive: A) {
     let Conn { stream, peer, local, number, permit } = conn;
     let Some(site) = door.default_site().map(Arc::clone) else { return };
-    let gauge = site.metrics.session(site.words.name);
+    let counted = site.counters.accepted();
     let (client, local, proxied) = match introduce(&door, &site, &stream, &peer, local).await {
         Ok(introduced) => introduced,
         Err(words) => {
             let server = &door_name(&stream);
-            let tail = format_args!("{words}, client: {peer}, server: {server}");
-            site.log.line(Level::Info, Some(number), tail);
+            let line = format_args!("{words}, client: {peer}, server: {server}");
+            site.log.line(Level::Info, Some(number), line);
             return;
         }
     };
@@ -42,9 +43,9 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
     match Box::pin(login(&session, stream, door.ssl, cut.clone())).await {
         Ok(Done::Admitted { stream, unread, pass }) => {
             session.log(Level::Info, None, "client logged in");
-            session.line(|line| line.status = Status::Ok);
+            session.line(Record::relaying);
             let (site, record) = session.into_parts();
-            let relay = relay::run(stream, unread, pass, site, record, cut, (permit, gauge, alive));
+            let relay = relay::run(stream, unread, pass, site, record, cut, (permit, counted, alive));
             tasks::spawn("relay", relay);
         }
         Ok(Done::Settled { .. }) => {}
@@ -65,7 +66,7 @@ async fn introduce(
     }
     let deadline = Instant::now() + site.settings.timeout;
     let header = header::read(stream, deadline, haproxy::parse).await.map_err(|error| {
-        site.metrics.session_ended(site.words.name, End::ProxyHeader);
+        site.counters.refused("proxy_header");
         format!("{error} while reading PROXY protocol")
     })?;
     // LOCAL and UNKNOWN: the balancer itself, checking our health.
@@ -110,11 +111,11 @@ async fn login(
     let patience = Patience { opening: timeout, step: timeout, whole: false };
     let desk = Desk::new(session);
     if site.words.name == words::POP3.name {
-        let front = pop3::Front::new(offer, ssl);
-        drive(stream, front, &desk, session, session, patience, stop).await
+        let front = pop3::front::Front::new(offer, ssl);
+        admit(stream, front, &desk, session, session, patience, stop).await
     } else {
-        let front = imap::Front::new(offer, ssl);
-        drive(stream, front, &desk, session, session, patience, stop).await
+        let front = imap::front::Front::new(offer, ssl);
+        admit(stream, front, &desk, session, session, patience, stop).await
     }
 }
 
@@ -141,8 +142,6 @@ fn tell(session: &Session, ended: &Ended) {
         }
     };
     session.line(|line| line.end = end);
-    let site = session.site();
-    site.metrics.session_ended(site.words.name, end);
     let doing = match ended {
         Ended::Tls(_) => Some("SSL handshaking"),
         _ => None,

@@ -14,11 +14,12 @@ use super::site::{Security, Site, Towards};
 use crate::login::{
     Ask, Attempt, Dialogue, Granted, Identity, Kind, Offer, Refusal, Verdict, imap, pop3, words,
 };
-use crate::net::{Endpoint, Plain, Stream, connect, halt};
+use crate::net::{Endpoint, Plain, Stream, connect};
 use crate::observe::Level;
 use crate::observe::access::Status;
+use crate::observe::metrics::{Login, Phase};
 use crate::route::{Asker, Route, Target};
-use crate::session::driver::{Done, Ended, NoDesk, Patience, Watcher, drive};
+use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
 use crate::session::upgrade::Upgrade;
 use crate::tls;
 use crate::wire::haproxy;
@@ -47,7 +48,7 @@ enum Error {
     #[error(transparent)]
     Connect(#[from] connect::Error),
     #[error("{0}")]
-    Tls(#[from] tls::client::Error),
+    Tls(#[from] tls::error::Error),
     #[error("upstream timed out")]
     Silent { greeted: bool },
     #[error("upstream prematurely closed connection")]
@@ -72,12 +73,11 @@ impl Error {
         }
     }
 
-    fn phase(&self) -> &'static str {
+    fn phase(&self) -> Phase {
         match self {
-            Self::Connect(_) | Self::Loop => "connect",
-            Self::Tls(_) => "tls",
-            Self::Silent { greeted: false } | Self::Closed { greeted: false } => "greeting",
-            Self::Io(_) | Self::Misbehaved(_) | Self::Silent { .. } | Self::Closed { .. } => "auth",
+            Self::Connect(_) | Self::Loop => Phase::Connect,
+            Self::Tls(_) => Phase::Tls,
+            _ => Phase::Auth,
         }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Desk<'a> {
         let lookup = began.elapsed();
         let group = route.group.as_ref().map(|group| group.name.as_str());
         let towards = Arc::clone(site.towards(group));
-        site.metrics.lookup_took(group.unwrap_or(""), lookup);
+        towards.counters.took(Phase::Lookup, lookup);
         session.line(|line| {
             line.lookup = Some(lookup);
             line.upstream_name = group.map(Into::into);
@@ -127,11 +127,10 @@ impl<'a> Desk<'a> {
                 }
             };
             session.line(|line| line.upstream = Some(addr(&target.endpoint)));
-            let group = route.group.as_ref().map_or("", |group| group.name.as_str());
             match self.knock(site, &towards, &target, attempt, &route, ttl).await {
-                Ok((upstream, verdict)) => return self.settle(site, group, upstream, verdict),
+                Ok((upstream, verdict)) => return self.settle(site, &towards, upstream, verdict),
                 Err(error) => {
-                    site.metrics.upstream_failed(group, error.phase());
+                    towards.counters.failed(error.phase());
                     session.log(Level::Error, Some(error.doing()), &error);
                     if !error.is_worth_another_try() {
                         break;
@@ -197,7 +196,8 @@ impl<'a> Desk<'a> {
         let via = plain.local().ok().and_then(|local| local.ip());
         let stream = match &towards.security {
             Security::Implicit(connector) => {
-                connector.connect(plain, &target.endpoint, target.host.as_deref(), deadline).await?
+                let connected = connector.connect(plain, &host(target), deadline).await?;
+                Stream::Client(Box::new(connected.stream))
             }
             Security::Off | Security::StartTls(_) => Stream::Plain(plain),
         };
@@ -224,13 +224,12 @@ impl<'a> Desk<'a> {
         let call = Call { towards, target, greeted: AtomicBool::new(false) };
         let asked = Instant::now();
         let done = if site.words.name == words::POP3.name {
-            call.log_in(stream, pop3::Back::new(ask)).await
+            call.log_in(stream, pop3::back::Back::new(ask)).await
         } else {
-            call.log_in(stream, imap::Back::new(ask)).await
+            call.log_in(stream, imap::back::Back::new(ask)).await
         };
-        let group = route.group.as_ref().map_or("", |group| group.name.as_str());
-        site.metrics.connect_took(group, connected);
-        site.metrics.auth_took(group, asked.elapsed());
+        towards.counters.took(Phase::Connect, connected);
+        towards.counters.took(Phase::Auth, asked.elapsed());
         self.session.line(|line| {
             line.connect = Some(connected);
             line.auth = Some(asked.elapsed());
@@ -241,7 +240,7 @@ impl<'a> Desk<'a> {
     fn settle(
         &self,
         site: &Site,
-        group: &str,
+        towards: &Towards,
         upstream: Upstream,
         verdict: Verdict,
     ) -> Result<(Upstream, Granted), Refusal> {
@@ -249,7 +248,7 @@ impl<'a> Desk<'a> {
             Verdict::Accepted(granted) => {
                 let security = match &upstream.stream {
                     Stream::Client(stream) => {
-                        Some(tls::version_name(stream.get_ref().1.protocol_version()))
+                        Some(tls::suites::version_name(stream.get_ref().1.protocol_version()))
                     }
                     _ => None,
                 };
@@ -267,7 +266,7 @@ impl<'a> Desk<'a> {
             }
             Verdict::Misbehaved(words) => {
                 let error = Error::Misbehaved(words);
-                site.metrics.upstream_failed(group, error.phase());
+                towards.counters.failed(error.phase());
                 self.session.log(Level::Error, Some(error.doing()), &error);
                 Err(Refusal::new(Kind::Unavailable))
             }
@@ -295,14 +294,18 @@ impl crate::login::Desk for Desk<'_> {
         }
         let ruling = Box::pin(self.decide(&site, &attempt)).await;
         let (status, result) = match &ruling {
-            Ok(_) => (Status::Ok, "ok"),
+            Ok(_) => (Status::Ok, Login::Accepted),
             Err(refusal) => match refusal.kind {
-                Kind::Unavailable | Kind::Internal => (Status::Failed, "failed"),
-                _ => (Status::Refused, "refused"),
+                Kind::Unavailable => (Status::Failed, Login::Unavailable),
+                Kind::Internal => (Status::Failed, Login::Internal),
+                Kind::BadCredentials => (Status::Refused, Login::BadCredentials),
+                Kind::Forbidden => (Status::Refused, Login::Forbidden),
+                Kind::NeedsTls => (Status::Refused, Login::NeedsTls),
+                Kind::Throttled => (Status::Refused, Login::Throttled),
             },
         };
         session.line(|line| line.status = status);
-        site.metrics.login(site.words.name, result, attempt.mechanism.name());
+        site.counters.login(result, attempt.mechanism.name());
         ruling
     }
 }
@@ -333,8 +336,14 @@ async fn introduce(
     let mut bytes = Vec::new();
     match header {
         Header::Off => return Ok(()),
-        Header::V1 => haproxy::write_v1(ends, &mut bytes),
-        Header::V2 => haproxy::write_v2(ends, &mut bytes),
+        Header::V1 => match ends {
+            Some((client, local)) => haproxy::write_v1(client, local, &mut bytes),
+            None => haproxy::write_unknown_v1(&mut bytes),
+        },
+        Header::V2 => match ends {
+            Some((client, local)) => haproxy::write_v2(client, local, &mut bytes),
+            None => haproxy::write_local_v2(&mut bytes),
+        },
     }
     plain.write_all(&bytes).await?;
     Ok(())
@@ -343,6 +352,15 @@ async fn introduce(
 /// A client by unix socket has no address: it is this machine.
 fn tcp(endpoint: &Endpoint) -> SocketAddr {
     endpoint.tcp().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+}
+
+/// What the upstream is called where its certificate is checked.
+fn host(target: &Target) -> String {
+    match (&target.host, &target.endpoint) {
+        (Some(host), _) => host.to_string(),
+        (None, Endpoint::Tcp(address)) => address.ip().to_string(),
+        (None, Endpoint::Unix(_)) => "localhost".to_owned(),
+    }
 }
 
 /// One login at one address.
@@ -361,9 +379,7 @@ impl Call<'_> {
         let tells = &self.towards.tells;
         let patience =
             Patience { opening: tells.greeting_timeout, step: tells.auth_timeout, whole: true };
-        // The client's driver hears the word to stop, and drops this.
-        let (_, never) = halt::halt();
-        let done = drive(stream, back, &NoDesk, self, self, patience, never).await;
+        let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);
         match done {
             Ok(Done::Settled { stream, unread, verdict }) => {
@@ -387,12 +403,11 @@ impl Upgrade for Call<'_> {
             return Err("TLS was not asked for".to_owned());
         };
         let deadline = Instant::now() + Duration::min(self.towards.tells.auth_timeout, HANDSHAKE);
-        let (endpoint, host) = (&self.target.endpoint, self.target.host.as_deref());
-        let stream = connector
-            .connect(plain, endpoint, host, deadline)
+        let connected = connector
+            .connect(plain, &host(self.target), deadline)
             .await
             .map_err(|error| error.to_string())?;
-        Ok((stream, None))
+        Ok((Stream::Client(Box::new(connected.stream)), None))
     }
 }
 

@@ -449,6 +449,12 @@ fn owned(words: Vec<&str>) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
+fn fault(block: &Block, name: &str, text: String) {
+    if let Some(at) = block.statement(name) {
+        block.fault(at, text);
+    }
+}
+
 /// This host's name, as nginx's default for `server_name`.
 fn host_name() -> String {
     let name = rustix::system::uname();
@@ -462,7 +468,8 @@ fn mechanisms(block: &Block, name: &str) -> Option<Mechanisms> {
         match word {
             "plain" => mechanisms.plain = true,
             "login" => mechanisms.login = true,
-            other => block.fault_at(
+            other => fault(
+                block,
                 name,
                 format!("invalid value \"{other}\" in \"{name}\" directive, it must be \"plain\" or \"login\""),
             ),
@@ -477,7 +484,7 @@ fn client_buffer(block: &Block) -> Option<usize> {
     match usize::try_from(size) {
         Ok(size @ 1024..=65536) => Some(size),
         _ => {
-            block.fault_at(NAME, format!("\"{NAME}\" must be between 1k and 64k"));
+            fault(block, NAME, format!("\"{NAME}\" must be between 1k and 64k"));
             None
         }
     }
@@ -486,7 +493,7 @@ fn client_buffer(block: &Block) -> Option<usize> {
 fn imap_id(block: &Block) -> Option<Vec<(String, String)>> {
     let words = block.words("imap_id")?;
     if words.len() % 2 != 0 {
-        block.fault_at("imap_id", "\"imap_id\" takes keys and values by turns".to_owned());
+        fault(block, "imap_id", "\"imap_id\" takes keys and values by turns".to_owned());
         return None;
     }
     Some(words.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect())
@@ -499,11 +506,10 @@ fn sources(block: &Block) -> Option<Vec<Source>> {
     }
     let mut sources = Vec::new();
     for statement in statements {
-        let text = &statement.args()[0];
-        match (text.as_str(), text.parse::<Cidr>()) {
-            ("unix:", _) => sources.push(Source::Unix),
-            (_, Ok(net)) => sources.push(Source::Net(net)),
-            (_, Err(error)) => block.fault(statement, format!("{error} in \"set_real_ip_from\"")),
+        if statement.arg(0) == Some("unix:") {
+            sources.push(Source::Unix);
+        } else {
+            sources.extend(block.cidr_of(statement, 0).map(Source::Net));
         }
     }
     Some(sources)

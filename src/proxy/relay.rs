@@ -1,13 +1,18 @@
 //! After login: moving bytes, and the session's last words in the logs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::desk::Upstream;
 use super::site::Site;
 use crate::net::copy::{self, Why};
-use crate::net::{Halt, Stream};
+use crate::net::Stream;
+use crate::net::halt::Halt;
 use crate::observe::Level;
 use crate::observe::access::{End, Record};
+
+/// How long one side may go on in silence after the other has closed.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// Relays until either side has ended the session. `held` is dropped with it.
 ///
@@ -22,7 +27,7 @@ pub async fn run<H: Send>(
     cut: Halt,
     held: H,
 ) {
-    let settings = copy::Settings { idle: site.settings.proxy_timeout };
+    let settings = copy::Settings { idle: site.settings.proxy_timeout, linger: LINGER };
     let pending = copy::Pending { to_upstream: unread, to_client: upstream.unread };
     let ended = copy::both(client, upstream.stream, pending, settings, cut).await;
     record.bytes_received = ended.bytes_up;
@@ -40,8 +45,7 @@ pub async fn run<H: Send>(
         }
     };
     record.end = end;
-    site.metrics.session_ended(site.words.name, end);
-    site.metrics.relayed(site.words.name, ended.bytes_up, ended.bytes_down);
+    site.counters.relayed(ended.bytes_up, ended.bytes_down);
     if site.log.enabled(Level::Info) {
         site.log.session(Level::Info, &record.tail("proxying"), words);
     }

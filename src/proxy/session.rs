@@ -1,6 +1,5 @@
 //! What one session knows of itself, from its first byte to its login.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +10,13 @@ use super::site::{Door, Site};
 use crate::login::Offer;
 use crate::net::{Endpoint, Plain, Stream};
 use crate::observe::access::{Line, Record, Tls};
+use crate::observe::metrics::Side;
 use crate::observe::{Addr, Level};
 use crate::route;
 use crate::session::driver::Watcher;
 use crate::session::upgrade::Upgrade;
-use crate::tls;
+use crate::tls::error::Error;
+use crate::tls::server;
 
 /// One session before its relay. The driver, the desk and the upgrade to TLS share it.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Session {
         line.session = name(number);
         line.server_name = Arc::clone(&site.name);
         line.peer = (peer != client).then(|| addr(&peer));
-        let record = Record::open(site.access.clone(), line);
+        let record = Record::open(site.access.clone(), line, site.counters.session());
         let state = Mutex::new(State { site: Arc::clone(site), record });
         let breaches = AtomicU32::new(0);
         Self { number, peer, client, local, proxied, door: Arc::clone(door), state, breaches }
@@ -101,9 +102,9 @@ impl Session {
         plain: Plain,
         deadline: Instant,
         starttls: bool,
-    ) -> Result<Stream, tls::server::Error> {
+    ) -> Result<Stream, Error> {
         let mut chosen = None;
-        let accepted = tls::server::accept(
+        let accepted = server::accept(
             plain,
             |name| {
                 let site = self.door.sites.find(name)?;
@@ -117,11 +118,11 @@ impl Session {
         let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                metrics.tls_failed(self.site().words.name);
+                metrics.handshake_failed(Side::Client, reason(&error));
                 return Err(error);
             }
         };
-        metrics.tls_handshake(accepted.protocol, accepted.resumed);
+        metrics.handshake(Side::Client, accepted.protocol, accepted.resumed);
         let mut state = self.lock();
         if let Some(site) = chosen
             && !Arc::ptr_eq(&site, &state.site)
@@ -136,7 +137,7 @@ impl Session {
             cipher: accepted.cipher,
             resumed: accepted.resumed,
             sni: accepted.sni.map(Into::into),
-            alpn: accepted.alpn.map(Into::into),
+            alpn: accepted.alpn.map(|name| name.into_bytes().into()),
         }));
         Ok(Stream::Server(Box::new(accepted.stream)))
     }
@@ -163,10 +164,23 @@ impl Upgrade for Session {
 impl Watcher for Session {
     fn heard(&self) {}
 
-    fn breach(&self, breach: &dyn Error) {
+    fn breach(&self, breach: &dyn std::error::Error) {
         let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
         self.line(|line| line.errors = count);
         self.log(Level::Info, None, format_args!("client sent invalid command: {breach}"));
+    }
+}
+
+/// As the metric names it.
+fn reason(error: &Error) -> &'static str {
+    match error {
+        Error::Silent => "timeout",
+        Error::Left(_) => "closed",
+        Error::Misbehaved(_) => "broken",
+        Error::Incompatible(_) => "incompatible",
+        Error::Refused(_) => "alert",
+        Error::NoServer(_) | Error::NoCertificate => "no_certificate",
+        _ => "other",
     }
 }
 

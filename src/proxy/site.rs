@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::directives::{Settings, Tells};
 use crate::login::{Offer, Words};
 use crate::observe::access::Access;
-use crate::observe::{Log, Metrics};
+use crate::observe::{Log, Metrics, metrics};
 use crate::route::Router;
 use crate::tls::client::Connector;
 use crate::tls::names::Names;
@@ -39,11 +39,13 @@ pub struct Site {
     pub log: Log,
     pub access: Access,
     pub metrics: Metrics,
+    pub counters: metrics::Protocol,
 }
 
 /// How an upstream is treated.
 #[derive(Debug)]
 pub struct Towards {
+    pub counters: metrics::Upstream,
     pub tells: Tells,
     pub security: Security,
 }
@@ -52,8 +54,8 @@ pub struct Towards {
 #[derive(Debug)]
 pub enum Security {
     Off,
-    Implicit(Connector),
-    StartTls(Connector),
+    Implicit(Arc<Connector>),
+    StartTls(Arc<Connector>),
 }
 
 impl Door {

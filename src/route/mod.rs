@@ -1,1 +1,193 @@
-//! Placeholder.
+//! # route: which upstream does this login go to?
+//!
+//! Asks, in this order, the `route` table and the lookup handler at `auth_http`; the first that
+//! knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
+//!
+//! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
+//! a [`Route`]: whose [`Targets`] are the addresses to try in order, and what name and password to
+//! use there. Or it gives [`NotFound`]: what the client is told and what the log is told.
+//!
+//! **Directives.** `auth_http` and its kin, `route`, `upstream`, `resolver`, in [`directives`].
+//!
+//! **Promises.**
+//! - A password goes to the handler at `auth_http` and nowhere else; no error holds one.
+//! - What is found for one attempt is never given to another.
+//! - Nothing that a client says names a file, or a server that its row does not leave open.
+//! - A host's name is resolved again when its answer has aged; an address that cannot be reached
+//!   leaves the next one to be tried.
+//!
+//! **Limits.** With an authorization identity, the table is asked for that name (whose mailbox it
+//! is) and the handler for the authentication identity (whose password it is). No cache, one
+//! handler, servers of equal weight.
+
+mod asker;
+pub mod directives;
+mod group;
+mod handler;
+mod lookup;
+mod table;
+mod template;
+
+use std::sync::Arc;
+
+pub use asker::{Asker, Certificate, Proxied, Tls};
+pub use directives::{DIRECTIVES, Settings};
+pub use group::{Group, Groups, Target, Targets};
+pub use lookup::hold_for_any;
+
+use crate::http::Names;
+use crate::login::{Attempt, Kind, Refusal, Secret};
+use crate::observe::Level;
+use group::Server;
+use handler::{Handler, Ruling};
+use table::{Destination, Found, Table};
+
+/// Finds routes for the logins of one virtual host. Shared by its sessions.
+#[derive(Debug)]
+pub struct Router {
+    /// Asked in this order, until one knows.
+    sources: Vec<Source>,
+    names: Names,
+}
+
+/// Someone who may know where a login goes.
+#[derive(Debug)]
+enum Source {
+    Table(Arc<Table>),
+    Handler(Box<Handler>),
+}
+
+/// Where a login goes, and as whom.
+#[derive(Debug)]
+pub struct Route {
+    pub targets: Targets,
+    /// The group they belong to; none where an address was given.
+    pub group: Option<Arc<Group>>,
+    /// Replaces the name whose password it is.
+    pub user: Option<Box<[u8]>>,
+    /// Replaces the name whose mailbox it is, of a login that has one apart.
+    pub authzid: Option<Box<[u8]>>,
+    /// Replaces the password.
+    pub secret: Option<Secret>,
+}
+
+/// No route.
+#[derive(Debug)]
+pub struct NotFound {
+    /// What the client is told.
+    pub refusal: Refusal,
+    /// What the log is told, if it is more than that the login was refused.
+    pub cause: Option<Error>,
+}
+
+/// Why there is no route, although nobody refused the login.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Handler(#[from] handler::Error),
+    #[error(transparent)]
+    Nowhere(#[from] table::Nowhere),
+    #[error("no route for this login")]
+    Unknown,
+}
+
+impl Error {
+    /// Unknown names are everyday; the others want mending.
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Handler(_) | Self::Nowhere(_) => Level::Error,
+            Self::Unknown => Level::Info,
+        }
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Handler(error) if error.flaw.is_passing() => Refusal::new(Kind::Unavailable),
+            // As nginx: an internal error, and the session ends.
+            Self::Handler(_) => Refusal { close: true, ..Refusal::new(Kind::Internal) },
+            Self::Nowhere(_) | Self::Unknown => Refusal::new(Kind::BadCredentials),
+        }
+    }
+}
+
+impl From<Error> for NotFound {
+    fn from(error: Error) -> Self {
+        Self { refusal: error.refusal(), cause: Some(error) }
+    }
+}
+
+impl Router {
+    /// `names` resolves hosts as this block's `resolver` says.
+    pub fn new(settings: &Settings, names: &Names) -> Self {
+        let mut sources = Vec::new();
+        if let Some(table) = settings.table.as_ref().filter(|table| !table.is_empty()) {
+            sources.push(Source::Table(Arc::clone(table)));
+        }
+        if let Some(url) = &settings.auth_http {
+            let (headers, timeout) = (&settings.headers, settings.timeout);
+            let handler = Handler::new(url.clone(), headers, timeout, Arc::clone(names));
+            sources.push(Source::Handler(Box::new(handler)));
+        }
+        Self { sources, names: Arc::clone(names) }
+    }
+
+    /// Where `attempt` goes.
+    pub async fn find(&self, attempt: &Attempt, asker: &Asker) -> Result<Route, NotFound> {
+        for source in &self.sources {
+            let found = match source {
+                Source::Table(table) => self.look_up(table, attempt)?,
+                Source::Handler(handler) => Some(self.ask(handler, attempt, asker).await?),
+            };
+            if let Some(route) = found {
+                return Ok(route);
+            }
+        }
+        Err(Error::Unknown.into())
+    }
+
+    fn look_up(&self, table: &Table, attempt: &Attempt) -> Result<Option<Route>, NotFound> {
+        let Some(Found { to, login }) = table.find(attempt.mailbox()).map_err(Error::from)? else {
+            return Ok(None);
+        };
+        let mut route = match to {
+            Destination::Group(group) => {
+                Route { group: Some(Arc::clone(&group)), ..self.route(group.targets(&self.names)) }
+            }
+            Destination::Servers(servers) => self.route(Targets::new(servers, 0, &self.names)),
+        };
+        // The row speaks of the name that it was asked for.
+        match attempt.authzid {
+            Some(_) => route.authzid = login,
+            None => route.user = login,
+        }
+        Ok(Some(route))
+    }
+
+    async fn ask(
+        &self,
+        handler: &Handler,
+        attempt: &Attempt,
+        asker: &Asker,
+    ) -> Result<Route, NotFound> {
+        match handler.ask(attempt, asker).await.map_err(Error::from)? {
+            Ruling::Accepted(accepted) => {
+                let servers = Arc::new([Server::at(accepted.server)]);
+                let (user, secret) = (accepted.user, accepted.secret);
+                Ok(Route { user, secret, ..self.route(Targets::new(servers, 0, &self.names)) })
+            }
+            Ruling::Refused { text, wait } => {
+                let refusal = Refusal::new(Kind::BadCredentials).with_text(text);
+                // As nginx: who is not made to wait is sent away.
+                let refusal = Refusal { wait, close: wait.is_zero(), ..refusal };
+                Err(NotFound { refusal, cause: None })
+            }
+        }
+    }
+
+    fn route(&self, targets: Targets) -> Route {
+        Route { targets, group: None, user: None, authzid: None, secret: None }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::buffer::Buffer;
 use super::upgrade::{Breach, Upgrade, clear_for_tls};
-use crate::login::{Action, Attempt, Desk, Dialogue, Event, Granted, Refusal, Verdict};
-use crate::net::{Halt, Stream};
+use crate::login::{Action, Attempt, Desk, Dialogue, Event, Granted, Kind, Refusal, Verdict};
+use crate::net::Stream;
+use crate::net::halt::Halt;
 use crate::wire::Parsed;
 
 /// How long the driver waits for its peer.
@@ -61,21 +62,21 @@ pub enum Ended {
 }
 
 /// A desk for backs, which never ask for a ruling.
-#[derive(Debug)]
-pub struct NoDesk;
+struct NoDesk;
 
 impl Desk for NoDesk {
     type Pass = ();
 
     async fn rule(&self, _: Attempt) -> Result<((), Granted), Refusal> {
-        Err(Refusal::new(crate::login::Kind::Internal))
+        Err(Refusal::new(Kind::Internal))
     }
 }
 
-/// Carries `dialogue` over `stream` to its end.
-pub async fn drive<D, K, U, W>(
+/// Carries a client's login over `stream`, until it is let in or gone, or `stop` is heard. A client
+/// that we leave is told so, in its protocol's words.
+pub async fn admit<D, K, U, W>(
     stream: Stream,
-    dialogue: D,
+    front: D,
     desk: &K,
     upgrade: &U,
     watcher: &W,
@@ -88,16 +89,7 @@ where
     U: Upgrade,
     W: Watcher,
 {
-    let mut drive = Drive {
-        stream: Some(stream),
-        unread: Buffer::default(),
-        dialogue,
-        act: Vec::new(),
-        said: Vec::new(),
-        patience,
-        deadline: Instant::now() + patience.opening,
-        granted: patience.opening,
-    };
+    let mut drive = Drive::new(stream, front, patience);
     let ended = tokio::select! {
         biased;
         done = drive.run(desk, upgrade, watcher) => done,
@@ -120,6 +112,22 @@ where
     ended
 }
 
+/// Carries our own login at an upstream over `stream`, until it has answered.
+pub async fn log_in<D, U, W>(
+    stream: Stream,
+    back: D,
+    upgrade: &U,
+    watcher: &W,
+    patience: Patience,
+) -> Result<Done<()>, Ended>
+where
+    D: Dialogue,
+    U: Upgrade,
+    W: Watcher,
+{
+    Drive::new(stream, back, patience).run(&NoDesk, upgrade, watcher).await
+}
+
 struct Drive<D> {
     /// Absent only while TLS begins.
     stream: Option<Stream>,
@@ -135,6 +143,19 @@ struct Drive<D> {
 }
 
 impl<D: Dialogue> Drive<D> {
+    fn new(stream: Stream, dialogue: D, patience: Patience) -> Self {
+        Self {
+            stream: Some(stream),
+            unread: Buffer::default(),
+            dialogue,
+            act: Vec::new(),
+            said: Vec::new(),
+            patience,
+            deadline: Instant::now() + patience.opening,
+            granted: patience.opening,
+        }
+    }
+
     async fn run<K, U, W>(
         &mut self,
         desk: &K,

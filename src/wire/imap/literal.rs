@@ -55,6 +55,9 @@ pub enum Error {
     BareLf,
     #[error("bare CR or NUL in a line")]
     Control,
+    /// Whoever reads on would take the literal's bytes for commands.
+    #[error("a literal announced in a broken line")]
+    OutOfStep,
 }
 
 /// Reads the line at the front of `input`, at most `room` bytes long without its CRLF.
@@ -64,6 +67,11 @@ pub fn split(input: &[u8], room: usize) -> Parsed<Fragment<'_>, Error> {
             Some((size, waits)) => Parsed::Whole(Fragment::Announce { line, size, waits }, used),
             None => Parsed::Whole(Fragment::End(line), used),
         },
+        Parsed::Broken(Error::BareLf | Error::Control, used)
+            if announced(input[..used].trim_ascii_end()).is_some_and(|(_, waits)| !waits) =>
+        {
+            Parsed::Broken(Error::OutOfStep, used)
+        }
         other => other,
     }
 }
@@ -198,6 +206,9 @@ mod tests {
             ("a NOOP\rb NOOP\r\n", Error::Control, 15),
             ("a NOOP\r\r\n", Error::Control, 9),
             ("a \0\r\n", Error::Control, 5),
+            ("a \0 {5}\r\n", Error::Control, 9),
+            ("a \0 {5+}\r\n", Error::OutOfStep, 10),
+            ("a L {5+}\n", Error::OutOfStep, 9),
             ("12345678901234567890\r\n", Error::TooLong, 18),
             ("12345678901234567", Error::TooLong, 18),
         ] {

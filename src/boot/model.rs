@@ -1,0 +1,431 @@
+//! From a configuration to everything that is needed to serve it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::directives::Settings;
+use super::logs::{self, Formats};
+use super::names::Resolvers;
+use super::{Options, registry};
+use crate::config::{self, Block, Tree};
+use crate::login::{Offer, StartTls, Words, words};
+use crate::net::listen::Listen;
+use crate::observe::access::Access;
+use crate::observe::format::Format;
+use crate::observe::{Level, Log, Metrics, Target};
+use crate::proxy::directives as proxy;
+use crate::proxy::{Door, Security, Site, Towards};
+use crate::route::{self, Router};
+use crate::tls::certs::{Identity, Store};
+use crate::tls::client::Connectors;
+use crate::tls::directives::{self as tls, Mode, UpstreamSettings};
+use crate::tls::names::Names;
+use crate::tls::server::{self, Shared};
+
+/// What outlives a reload: counters, tickets, certificates that have not changed.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub metrics: Metrics,
+    pub certificates: Arc<Store>,
+    pub tls: Arc<Shared>,
+}
+
+impl Kept {
+    pub fn new() -> Self {
+        Self {
+            metrics: Metrics::new(),
+            certificates: Arc::new(Store::default()),
+            tls: Arc::new(Shared::new()),
+        }
+    }
+}
+
+/// A configuration that has been read whole and is without a fault. Nothing is open yet.
+#[derive(Debug)]
+pub struct Plan {
+    pub settings: Settings,
+    pub tree: Tree,
+    servers: Vec<Server>,
+    error_log: Vec<(Target, Level)>,
+    /// Certificates that cannot be used, in words, and notes on what has no effect.
+    pub complaints: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+/// One `server` block, read.
+#[derive(Debug)]
+struct Server {
+    words: &'static Words,
+    listens: Vec<Listen>,
+    settings: proxy::Settings,
+    tls: tls::Settings,
+    identity: Arc<Identity>,
+    route: route::Settings,
+    towards: Plain,
+    groups: BTreeMap<String, Plain>,
+    error_log: Option<Vec<(Target, Level)>>,
+    access_log: Vec<(Target, Arc<Format>)>,
+}
+
+/// How an upstream is treated, as read.
+#[derive(Clone, Debug)]
+struct Plain {
+    tells: proxy::Tells,
+    tls: UpstreamSettings,
+}
+
+/// Everything that one generation serves with.
+#[derive(Debug)]
+pub struct Model {
+    pub settings: Settings,
+    pub doors: Vec<(Listen, Arc<Door>)>,
+    pub log: Log,
+    /// Whose certificates' ends are told.
+    pub identities: Vec<Arc<Identity>>,
+}
+
+/// Why there is no plan: everything that is wrong, a line each.
+pub type Faults = Vec<String>;
+
+impl Plan {
+    /// Reads the configuration that `options` names.
+    pub fn read(options: &Options, kept: &Kept) -> Result<Self, Faults> {
+        let lines = |faults: config::Faults| -> Faults {
+            faults.iter().map(ToString::to_string).collect()
+        };
+        let (path, prefix) = (&options.configuration, &options.prefix);
+        let registry = registry::registry();
+        let tree = config::load(path, prefix, options.directives.as_deref(), &registry)
+            .map_err(lines)?;
+        let plan = Self::of(tree, options, kept);
+        plan.tree.finish().map_err(lines)?;
+        Ok(plan)
+    }
+
+    fn of(tree: Tree, options: &Options, kept: &Kept) -> Self {
+        let (main, prefix) = (tree.root().clone(), options.prefix.as_path());
+        let settings = Settings::read(&main);
+        let mut notes: Vec<String> = settings
+            .modules
+            .iter()
+            .map(|module| format!("\"load_module {module}\" has no effect: all is built in"))
+            .collect();
+        let error_log = logs::error_targets(&main, prefix).unwrap_or_else(|| {
+            let path = options.error_log.clone().unwrap_or_else(|| logs::ERROR_LOG.into());
+            let target = Target::parse(&path.to_string_lossy(), prefix);
+            vec![(target.unwrap_or(Target::Stderr), Level::Error)]
+        });
+        let (mut servers, mut complaints) = (Vec::new(), Vec::new());
+        if let Some(mail) = main.blocks("mail").first() {
+            let mut reader = Reader::new(mail, prefix, kept);
+            servers = mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
+            complaints = reader.complaints;
+            notes.extend(reader.notes);
+            check_doors(mail, &servers);
+        } else {
+            main.fault_here("no \"mail\" block in configuration");
+        }
+        Self { settings, tree, servers, error_log, complaints, notes }
+    }
+
+    /// Opens the logs, and puts together what sessions need.
+    pub fn build(self, kept: &Kept) -> Result<Model, Faults> {
+        let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
+        let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
+        let mut faults = Vec::new();
+        let mut doors: Vec<(Listen, Vec<(Arc<Site>, bool)>)> = Vec::new();
+        for server in &self.servers {
+            let site = match server.site(&log, kept, &mut connectors, &mut names) {
+                Ok(site) => Arc::new(site),
+                Err(error) => {
+                    faults.push(error);
+                    continue;
+                }
+            };
+            for listen in &server.listens {
+                let is_default = listen.default_server;
+                match doors.iter_mut().find(|(open, _)| open.endpoint == listen.endpoint) {
+                    Some((_, sites)) => sites.push((Arc::clone(&site), is_default)),
+                    None => doors.push((listen.clone(), vec![(Arc::clone(&site), is_default)])),
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let doors = doors.into_iter().map(|(listen, sites)| {
+            let mut names = Names::default();
+            for (site, is_default) in sites {
+                for problem in names.add(Arc::clone(&site), &site.settings.names, is_default) {
+                    log.line(Level::Warn, None, format_args!("{problem} on {}", listen.endpoint));
+                }
+            }
+            let door =
+                Door { sites: names, ssl: listen.ssl, proxy_protocol: listen.proxy_protocol };
+            (listen, Arc::new(door))
+        });
+        let doors = doors.collect();
+        let identities = self.servers.into_iter().map(|server| server.identity).collect();
+        Ok(Model { settings: self.settings, doors, log, identities })
+    }
+}
+
+/// Servers that share an address must agree on what comes first there, and have one default.
+fn check_doors(mail: &Block, servers: &[Server]) {
+    let mut seen: HashMap<String, (&Listen, &'static str, bool)> = HashMap::new();
+    for server in servers {
+        let mut own: Vec<String> = Vec::new();
+        for listen in &server.listens {
+            let at = listen.endpoint.to_string();
+            if own.contains(&at) {
+                mail.fault_here(format!("duplicate \"{at}\" address and port pair"));
+                continue;
+            }
+            own.push(at.clone());
+            let Some((first, protocol, has_default)) = seen.get_mut(&at) else {
+                seen.insert(at, (listen, server.words.name, listen.default_server));
+                continue;
+            };
+            if (first.ssl, first.proxy_protocol) != (listen.ssl, listen.proxy_protocol) {
+                let words = "servers that share it differ in \"ssl\" or \"proxy_protocol\"";
+                mail.fault_here(format!("conflicting \"listen {at}\": {words}"));
+            }
+            if *protocol != server.words.name {
+                let words = format!("one server speaks {protocol}, another {}", server.words.name);
+                mail.fault_here(format!("conflicting \"listen {at}\": {words}"));
+            }
+            if *has_default && listen.default_server {
+                mail.fault_here(format!("a duplicate default server for {at}"));
+            }
+            *has_default |= listen.default_server;
+        }
+    }
+}
+
+/// Reads the blocks within `mail`.
+struct Reader<'a> {
+    mail: &'a Block,
+    prefix: &'a Path,
+    kept: &'a Kept,
+    settings: proxy::Settings,
+    tls: tls::Settings,
+    upstream_tls: UpstreamSettings,
+    route: route::Settings,
+    formats: Formats,
+    error_log: Option<Vec<(Target, Level)>>,
+    access_log: Option<Vec<(Target, Arc<Format>)>>,
+    complaints: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(mail: &'a Block, prefix: &'a Path, kept: &'a Kept) -> Self {
+        let formats = Formats::read(mail);
+        let access_log = logs::access_targets(mail, prefix, &formats);
+        Self {
+            mail,
+            prefix,
+            kept,
+            settings: proxy::Settings::read(mail, &proxy::Settings::default()),
+            tls: tls::Settings::read(mail, &tls::Settings::default()),
+            upstream_tls: UpstreamSettings::read(mail, &UpstreamSettings::default()),
+            route: route::Settings::read(mail, &route::Settings::default()),
+            error_log: logs::error_targets(mail, prefix),
+            access_log,
+            formats,
+            complaints: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn server(&mut self, block: &Block) -> Server {
+        let settings = proxy::Settings::read(block, &self.settings);
+        let listens = listens(block);
+        let words = protocol(block, &listens);
+        let route = route::Settings::read(block, &self.route);
+        if !route.leads_somewhere() {
+            block.fault_here(
+                "no \"route\" and no \"auth_http\" is defined for server, so nobody could log in",
+            );
+        }
+        let tls = tls::Settings::read(block, &self.tls);
+        let needs_tls = settings.starttls != StartTls::Off || listens.iter().any(|l| l.ssl);
+        let (identity, faults) = self.kept.certificates.identity(&tls.files());
+        if needs_tls {
+            if tls.certificates.is_empty() {
+                block.fault_here(
+                    "no \"ssl_certificate\" is defined for server that listens with \"ssl\" or \
+                     offers \"starttls\"",
+                );
+            }
+            self.complaints.extend(faults.iter().map(ToString::to_string));
+        }
+        self.notes.extend(tls.notices.iter().cloned());
+        let outer = Plain {
+            tells: settings.tells.clone(),
+            tls: UpstreamSettings::read(block, &self.upstream_tls),
+        };
+        let groups = route.groups.values().map(|group| {
+            let treated = Plain {
+                tells: proxy::Tells::read(&group.block, &outer.tells),
+                tls: UpstreamSettings::read(&group.block, &outer.tls),
+            };
+            (group.name.clone(), treated)
+        });
+        let groups = groups.collect();
+        Server {
+            words,
+            listens,
+            settings,
+            tls,
+            identity: Arc::new(identity),
+            route,
+            towards: outer,
+            groups,
+            error_log: logs::error_targets(block, self.prefix).or_else(|| self.error_log.clone()),
+            access_log: logs::access_targets(block, self.prefix, &self.formats)
+                .or_else(|| self.access_log.clone())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+fn listens(block: &Block) -> Vec<Listen> {
+    let statements = block.all("listen");
+    if statements.is_empty() {
+        block.fault_here("no \"listen\" is defined for server");
+    }
+    let mut listens = Vec::new();
+    for statement in statements {
+        let words: Vec<&str> = statement.args().iter().map(String::as_str).collect();
+        match Listen::parse(&words, None) {
+            Ok(parsed) => listens.extend(parsed),
+            Err(error) => block.fault(statement, error),
+        }
+    }
+    listens
+}
+
+fn protocol(block: &Block, listens: &[Listen]) -> &'static Words {
+    let choices = words::ALL.map(|words| (words.name, words));
+    if block.has("protocol") {
+        return block.choice("protocol", &choices).unwrap_or(&words::IMAP);
+    }
+    let port = listens.first().and_then(|listen| listen.endpoint.port());
+    let known = words::ALL.into_iter().find(|words| {
+        port.is_some_and(|port| port == words.port || port == words.tls_port)
+    });
+    known.unwrap_or_else(|| {
+        if !listens.is_empty() {
+            block.fault_here("unknown mail protocol for server: say \"protocol imap\" or \"pop3\"");
+        }
+        &words::IMAP
+    })
+}
+
+impl Server {
+    fn site(
+        &self,
+        main_log: &Log,
+        kept: &Kept,
+        connectors: &mut Connectors,
+        names: &mut Resolvers,
+    ) -> Result<Site, String> {
+        let log = match &self.error_log {
+            Some(targets) => logs::open(targets)?,
+            None => main_log.clone(),
+        };
+        let alpn: &[&str] = &[self.words.name];
+        let config = (!self.tls.certificates.is_empty()).then(|| {
+            server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls)
+        });
+        let config = config.map(|(config, fault)| {
+            if let Some(fault) = fault {
+                log.line(Level::Error, None, fault);
+            }
+            config
+        });
+        let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
+            Ok(Arc::new(Towards {
+                counters: kept.metrics.upstream(group),
+                tells: plain.tells.clone(),
+                security: security(&plain.tls, connectors)?,
+            }))
+        };
+        let mut groups = HashMap::new();
+        for (name, plain) in &self.groups {
+            groups.insert(name.clone(), towards(name, plain)?);
+        }
+        Ok(Site {
+            words: self.words,
+            name: self.settings.names.first().map_or("localhost", String::as_str).into(),
+            offer: Arc::new(self.offer(config.is_some())),
+            tls: config,
+            router: Router::new(&self.route, &names.of(&self.route.resolver)),
+            towards: towards("", &self.towards)?,
+            groups,
+            log,
+            access: if self.access_log.is_empty() {
+                Access::off()
+            } else {
+                logs::open_access(&self.access_log)?
+            },
+            metrics: kept.metrics.clone(),
+            counters: kept.metrics.protocol(self.words.name),
+            settings: self.settings.clone(),
+        })
+    }
+
+    fn offer(&self, has_tls: bool) -> Offer {
+        let (settings, face) = (&self.settings, self.settings.face(self.words));
+        Offer {
+            name: settings.names.first().cloned().unwrap_or_default(),
+            greeting: face.greeting.clone(),
+            capabilities: face.capabilities.clone(),
+            mechanisms: face.mechanisms,
+            starttls: settings.starttls,
+            has_tls,
+            max_errors: settings.max_errors,
+            client_buffer: settings.imap_client_buffer,
+            id: settings.imap_id.clone(),
+        }
+    }
+}
+
+fn security(settings: &UpstreamSettings, all: &mut Connectors) -> Result<Security, String> {
+    let mut connector = || all.connector(settings).map_err(|error| error.to_string());
+    Ok(match settings.mode {
+        Mode::Off => Security::Off,
+        Mode::On => Security::Implicit(connector()?),
+        Mode::StartTls => Security::StartTls(connector()?),
+    })
+}
+
+/// Why a configuration is not usable.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Whether it could at least be read.
+    pub syntax_is_ok: bool,
+    pub faults: Faults,
+}
+
+/// Checks all that a start would, certificates and logs included, without binding anything. Gives
+/// the text of all files, for `-T`.
+pub fn test(options: &Options) -> Result<String, Unusable> {
+    let kept = Kept::new();
+    let plan = Plan::read(options, &kept)
+        .map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
+    let fail = |faults| Unusable { syntax_is_ok: true, faults };
+    if !plan.complaints.is_empty() {
+        return Err(fail(plan.complaints));
+    }
+    let text = plan.tree.dump();
+    plan.build(&kept).map_err(fail)?;
+    Ok(text)
+}
+
+/// The pid file that a configuration names.
+pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
+    Plan::read(options, &Kept::new()).map(|plan| plan.settings.pid)
+}

@@ -1,0 +1,490 @@
+//! The life of the process: start, signals, end.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::process::Child;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::generation::{Alive, Generation};
+use super::listeners::{Listeners, label};
+use super::model::{Faults, Kept, Model, Plan};
+use super::pid::PidFile;
+use super::worker::Workers;
+use super::{Options, Start, figures, privilege, upgrade};
+use crate::net::accept::{self, Conn, Notice};
+use crate::net::limits::Gate;
+use crate::net::halt::{self, Halt};
+use crate::net::errno;
+use crate::observe::{Level, Log, give_all_to, reopen_all, tasks};
+use crate::proxy;
+use crate::tls::certs::Identity;
+use crate::tls::fault::Event;
+
+/// How often certificates are looked at for a change.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long sessions have for their goodbyes when the process ends at once.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// Starts gatepost and serves until a signal ends it.
+///
+/// # Errors
+/// What kept it from starting, a line each. Once it serves, errors go to its log.
+pub fn run(options: Options, start: Start) -> Result<(), Faults> {
+    let kept = Kept::new();
+    let plan = Plan::read(&options, &kept)?;
+    let (complaints, notes) = (plan.complaints.clone(), plan.notes.clone());
+    let model = plan.build(&kept)?;
+    let log = model.log.clone();
+    for complaint in &complaints {
+        log.line(Level::Emerg, None, complaint);
+    }
+    for note in &notes {
+        log.line(Level::Notice, None, note);
+    }
+    limit_files(&model, &log);
+    let handed = upgrade::taken_over().map_err(|error| one("taking over sockets", &error))?;
+    let is_upgrade = handed.is_some();
+    let mut listeners = Listeners::adopt(handed.unwrap_or_default())
+        .map_err(|error| one("taking over sockets", &error))?;
+    let fresh = listeners
+        .prepare(model.doors.iter().map(|(listen, _)| listen), model.settings.workers)
+        .map_err(|error| vec![error.to_string()])?;
+    listeners.put(fresh);
+    let pages = figures::open(&model.settings.metrics)?;
+    // Before the first thread: a thread does not survive it. As in nginx, not in an upgrade: the
+    // process that started us waits for us.
+    if model.settings.daemon && !is_upgrade {
+        nix::unistd::daemon(false, false)
+            .map_err(|errno| vec![format!("daemon() failed ({})", errno.desc())])?;
+    }
+    let pid = PidFile::write(&model.settings.pid).map_err(|error| {
+        let path = model.settings.pid.display();
+        vec![format!("open() \"{path}\" failed ({})", errno(&error))]
+    })?;
+    change_user(&model, &log)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| one("starting the event loop", &error))?;
+    let ended = runtime.block_on(async {
+        let mut process = Process::new(options, start, kept, listeners, pid, log)?;
+        let mut figures = Vec::new();
+        for socket in pages {
+            figures.push(figures::serve(socket, &process.kept.metrics, &process.log));
+        }
+        process.serve(model).map_err(|error| one("starting workers", &error))?;
+        process.live().await;
+        Ok::<_, Faults>(process)
+    });
+    runtime.shutdown_background();
+    let mut process = ended?;
+    process.listeners.close(process.child.is_some());
+    process.workers.join();
+    process.log.line(Level::Notice, None, "exit");
+    Ok(())
+}
+
+fn one(doing: &str, error: &io::Error) -> Faults {
+    vec![format!("{doing} failed ({})", errno(error))]
+}
+
+/// Two descriptors a session: the more the better, and a limit that is too low is said at once.
+fn limit_files(model: &Model, log: &Log) {
+    let set = || -> nix::Result<()> {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        match model.settings.open_files {
+            Some(wanted) => setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted.max(hard)),
+            None => setrlimit(Resource::RLIMIT_NOFILE, hard, hard),
+        }
+    };
+    if let Err(error) = set() {
+        let words = format!("setrlimit(RLIMIT_NOFILE) failed ({})", error.desc());
+        log.line(Level::Alert, None, words);
+    }
+}
+
+fn change_user(model: &Model, log: &Log) -> Result<(), Faults> {
+    let Some((user, group)) = &model.settings.user else { return Ok(()) };
+    if !privilege::is_root() {
+        let words = "the \"user\" directive makes sense only if the process runs as root, ignored";
+        log.line(Level::Warn, None, words);
+        return Ok(());
+    }
+    let say = |error: privilege::Error| vec![error.to_string()];
+    let identity = privilege::Identity::find(user, group.as_deref()).map_err(say)?;
+    give_all_to(log, identity.uid(), identity.gid());
+    identity.own(&model.settings.pid);
+    identity.assume().map_err(say)
+}
+
+/// What the main thread holds while the workers serve.
+struct Process {
+    options: Options,
+    start: Start,
+    kept: Kept,
+    listeners: Listeners,
+    pid: PidFile,
+    log: Log,
+    workers: Workers,
+    gate: Gate,
+    current: Generation,
+    /// Those that drain, by number.
+    draining: BTreeMap<u64, Drain>,
+    gone: UnboundedReceiver<u64>,
+    tell_gone: UnboundedSender<u64>,
+    shutdown_timeout: Option<Duration>,
+    child: Option<Child>,
+    identities: Vec<Arc<Identity>>,
+    quitting: bool,
+}
+
+struct Drain {
+    generation: Generation,
+    /// When its sessions are ended.
+    until: Option<Instant>,
+}
+
+/// The signals that say something to us.
+struct Signals {
+    reload: Signal,
+    reopen: Signal,
+    upgrade: Signal,
+    quit: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            reload: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+            quit: signal(SignalKind::quit())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+impl Process {
+    fn new(
+        options: Options,
+        start: Start,
+        kept: Kept,
+        listeners: Listeners,
+        pid: PidFile,
+        log: Log,
+    ) -> Result<Self, Faults> {
+        let (tell_gone, gone) = unbounded_channel();
+        tasks::on_panic(log.clone(), kept.metrics.clone());
+        Ok(Self {
+            options,
+            start,
+            kept,
+            listeners,
+            pid,
+            log,
+            workers: Workers::default(),
+            gate: Gate::new(usize::MAX, None),
+            current: Generation::new(0),
+            draining: BTreeMap::new(),
+            gone,
+            tell_gone,
+            shutdown_timeout: None,
+            child: None,
+            identities: Vec::new(),
+            quitting: false,
+        })
+    }
+
+    /// Puts `model` in force: from now on it takes the connections.
+    fn serve(&mut self, model: Model) -> io::Result<()> {
+        let number = self.current.number + 1;
+        self.workers.grow_to(model.settings.workers)?;
+        self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));
+        self.shutdown_timeout = model.settings.shutdown_timeout;
+        let mut generation = Generation::new(number);
+        let alive = Alive::new(number, self.tell_gone.clone());
+        for (listen, door) in &model.doors {
+            let label = label(&listen.endpoint);
+            let (trigger, stop) = halt::halt();
+            for (shard, socket) in self.listeners.sockets(&label).iter().enumerate() {
+                let host = Doorman {
+                    door: Arc::clone(door),
+                    cut: generation.cut.listen(),
+                    alive: alive.clone(),
+                    log: model.log.clone(),
+                };
+                let (socket, gate, stop) = (socket.try_clone()?, self.gate.clone(), stop.clone());
+                let _here = self.workers.of(shard).enter();
+                tasks::spawn("accept", host.run(socket, gate, stop));
+            }
+            generation.acceptors.insert(label, trigger);
+        }
+        generation.alive = Some(alive);
+        self.log = model.log;
+        self.identities = model.identities;
+        tasks::on_panic(self.log.clone(), self.kept.metrics.clone());
+        self.kept.metrics.serving(number);
+        let old = std::mem::replace(&mut self.current, generation);
+        if old.number > 0 {
+            self.drain(old, false);
+        } else {
+            let workers = model.settings.workers;
+            self.log.line(Level::Notice, None, format_args!("start {workers} workers"));
+        }
+        self.tell_certificates();
+        Ok(())
+    }
+
+    /// Stops `generation` from accepting; its sessions go on.
+    fn drain(&mut self, mut generation: Generation, for_good: bool) {
+        let listeners = &self.listeners;
+        let somebody_else = self.child.is_some();
+        generation.stop_accepting(|label| {
+            if for_good { somebody_else } else { listeners.has(label) }
+        });
+        let until = self.shutdown_timeout.map(|timeout| Instant::now() + timeout);
+        self.draining.insert(generation.number, Drain { generation, until });
+    }
+
+    /// Waits for signals, and for generations to end.
+    async fn live(&mut self) {
+        let mut signals = match Signals::listen() {
+            Ok(signals) => signals,
+            Err(error) => {
+                self.log.line(Level::Emerg, None, format_args!("signal() failed ({error})"));
+                return;
+            }
+        };
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next_end = self.draining.values().filter_map(|drain| drain.until).min();
+            tokio::select! {
+                _ = signals.terminate.recv() => return self.stop("SIGTERM").await,
+                _ = signals.interrupt.recv() => return self.stop("SIGINT").await,
+                _ = signals.quit.recv() => self.quit(),
+                _ = signals.reload.recv() => self.reload(),
+                _ = signals.reopen.recv() => self.reopen(),
+                _ = signals.upgrade.recv() => self.upgrade(),
+                Some(number) = self.gone.recv() => self.forget(number),
+                _ = look.tick() => self.look(),
+                () = passes(next_end) => self.end_overdue(),
+                () = ends(self.child.as_mut()) => self.take_back(),
+            }
+            if self.quitting && self.draining.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.log.line(Level::Notice, None, "signal 1 (SIGHUP) received, reconfiguring");
+        if self.quitting {
+            return;
+        }
+        match self.try_reload() {
+            Ok(()) => self.kept.metrics.reloaded(true),
+            Err(faults) => {
+                for fault in faults {
+                    self.log.line(Level::Emerg, None, fault);
+                }
+                let words = "the configuration is not usable: the old one serves on";
+                self.log.line(Level::Error, None, words);
+                self.kept.metrics.reloaded(false);
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), Faults> {
+        // Files that changed are read anew; what is bad keeps what was good.
+        self.look();
+        let plan = Plan::read(&self.options, &self.kept)?;
+        for complaint in &plan.complaints {
+            self.log.line(Level::Emerg, None, complaint);
+        }
+        let model = plan.build(&self.kept)?;
+        let wanted = model.doors.iter().map(|(listen, _)| listen);
+        let fresh = self
+            .listeners
+            .prepare(wanted, model.settings.workers)
+            .map_err(|error| vec![error.to_string()])?;
+        // The old acceptors drain a socket that goes before its last copy closes.
+        self.listeners.put(fresh);
+        if let Err(error) = self.pid.move_to(&model.settings.pid) {
+            let path = model.settings.pid.display();
+            self.log.line(Level::Error, None, format_args!("pid file \"{path}\": {error}"));
+        }
+        self.serve(model).map_err(|error| one("starting the new generation", &error))
+    }
+
+    fn reopen(&mut self) {
+        self.log.line(Level::Notice, None, "signal 10 (SIGUSR1) received, reopening logs");
+        reopen_all(&self.log);
+    }
+
+    fn quit(&mut self) {
+        self.log.line(Level::Notice, None, "signal 3 (SIGQUIT) received, shutting down");
+        if self.quitting {
+            return;
+        }
+        self.quitting = true;
+        let current = std::mem::replace(&mut self.current, Generation::new(0));
+        self.drain(current, true);
+        // The acceptors close their copies as they end; ours must not keep the port.
+        self.listeners.close(self.child.is_some());
+    }
+
+    async fn stop(&mut self, name: &str) {
+        self.log.line(Level::Notice, None, format_args!("signal {name} received, exiting"));
+        if !self.quitting {
+            self.quit();
+        }
+        for drain in self.draining.values() {
+            drain.generation.end();
+        }
+        let all_gone = async {
+            while !self.draining.is_empty() {
+                match self.gone.recv().await {
+                    Some(number) => self.forget(number),
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, all_gone).await;
+    }
+
+    fn upgrade(&mut self) {
+        self.log.line(Level::Notice, None, "signal 12 (SIGUSR2) received, starting new binary");
+        if self.child.is_some() {
+            self.log.line(Level::Crit, None, "the changing binary signal is ignored: one has started");
+            return;
+        }
+        let handed = self.pid.step_aside().and_then(|()| {
+            let sockets = self.listeners.to_hand_over()?;
+            self.start.hand_over(&sockets)
+        });
+        match handed {
+            Ok(child) => {
+                let pid = child.id().unwrap_or_default();
+                self.log.line(Level::Notice, None, format_args!("start new binary process {pid}"));
+                self.child = Some(child);
+            }
+            Err(error) => {
+                let words = format!("starting the new binary failed ({})", errno(&error));
+                self.log.line(Level::Alert, None, words);
+                self.take_back();
+            }
+        }
+    }
+
+    /// The new binary is gone: we are the only one again.
+    fn take_back(&mut self) {
+        if self.child.take().is_some() {
+            self.log.line(Level::Alert, None, "the new binary process has exited");
+        }
+        if let Err(error) = self.pid.step_back() {
+            self.log.line(Level::Alert, None, format_args!("pid file: {}", errno(&error)));
+        }
+    }
+
+    fn forget(&mut self, number: u64) {
+        if self.draining.remove(&number).is_some() {
+            let words = format_args!("worker generation {number} exited with code 0");
+            self.log.line(Level::Notice, None, words);
+        }
+    }
+
+    fn end_overdue(&mut self) {
+        let now = Instant::now();
+        for drain in self.draining.values_mut() {
+            if drain.until.is_some_and(|until| until <= now) {
+                drain.until = None;
+                drain.generation.end();
+            }
+        }
+    }
+
+    /// Looks whether certificates have changed on disk.
+    fn look(&mut self) {
+        let events = self.kept.certificates.refresh();
+        for event in events.iter().chain(&self.kept.tls.refresh()) {
+            match event {
+                Event::Renewed(file) => {
+                    let words = format_args!("\"{}\" has changed and is in use", file.display());
+                    self.log.line(Level::Notice, None, words);
+                }
+                Event::Bad(fault) => self.log.line(Level::Error, None, fault),
+            }
+        }
+        if !events.is_empty() {
+            self.tell_certificates();
+        }
+    }
+
+    fn tell_certificates(&self) {
+        let expiries = self.identities.iter().flat_map(|identity| identity.expiry());
+        self.kept.metrics.certificates(expiries.map(|expiry| {
+            let seconds = u64::try_from(expiry.not_after).unwrap_or(0);
+            let when = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+            (expiry.certificate.display().to_string(), when)
+        }));
+    }
+}
+
+async fn passes(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ends(child: Option<&mut Child>) {
+    match child {
+        // Whatever the status: it is gone.
+        Some(child) => drop(child.wait().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Stands at one listening socket of one worker, and starts the sessions.
+struct Doorman {
+    door: Arc<proxy::Door>,
+    cut: Halt,
+    alive: Alive,
+    log: Log,
+}
+
+impl Doorman {
+    async fn run(self, socket: crate::net::listen::Socket, gate: Gate, stop: Halt<accept::Leave>) {
+        let log = self.log.clone();
+        if let Err(error) = accept::run(socket, gate, stop, self).await {
+            log.line(Level::Alert, None, format_args!("accepting failed ({})", errno(&error)));
+        }
+    }
+}
+
+impl accept::Host for Doorman {
+    fn welcome(&mut self, conn: Conn) {
+        let session =
+            proxy::accept::run(conn, Arc::clone(&self.door), self.cut.clone(), self.alive.clone());
+        tasks::spawn("session", session);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        let level = match notice {
+            Notice::Failed(_) => Level::Crit,
+            Notice::Full(_) => Level::Alert,
+        };
+        self.log.line(level, None, notice);
+    }
+}

@@ -1,0 +1,212 @@
+//! What must hold for any peer at all, on both sides of a login. For `cargo test` and fuzz/.
+
+use std::sync::Arc;
+
+use super::back::{Back, MAX_HEARD};
+use super::front::Front;
+use crate::login::{
+    Action, Ask, Dialogue, Event, Identity, Kind, Mechanisms, Offer, Refusal, Secret, StartTls,
+    Tell,
+};
+use crate::wire::{Parsed, sasl};
+
+/// The longest that a back says for one of the [`asks`].
+const MAX_SAID: usize = 2000;
+
+/// What came of an action.
+enum Then {
+    Go,
+    Secured,
+    Refused(Refusal),
+    Over,
+}
+
+/// Carries `dialogue` through `unread`, as the driver would; says how much was left unread.
+fn carry<D: Dialogue>(
+    mut dialogue: D,
+    mut unread: &[u8],
+    mut take: impl FnMut(Action) -> Then,
+) -> usize {
+    let mut act = Vec::new();
+    dialogue.on(Event::Opened, &mut act);
+    loop {
+        while !act.is_empty() {
+            for action in std::mem::take(&mut act) {
+                match take(action) {
+                    Then::Go => {}
+                    Then::Secured => dialogue.on(Event::Secured(None), &mut act),
+                    Then::Refused(refusal) => dialogue.on(Event::Ruled(Err(refusal)), &mut act),
+                    Then::Over => return 0,
+                }
+            }
+        }
+        let used = match dialogue.parse(unread) {
+            Parsed::More => return unread.len(),
+            Parsed::Whole(command, used) => {
+                dialogue.on(Event::Command(command), &mut act);
+                used
+            }
+            Parsed::Broken(breach, used) => {
+                dialogue.on(Event::Breach(breach), &mut act);
+                used
+            }
+        };
+        assert!((1..=unread.len()).contains(&used), "no step was made");
+        unread = &unread[used..];
+    }
+}
+
+/// However a client talks, every line of ours is IMAP, nobody is ruled on in the clear where TLS
+/// comes first, no credential can end a line, and what is said and kept is bounded.
+///
+/// The first byte chooses the offer.
+pub fn front(input: &[u8]) {
+    let Some((&choice, input)) = input.split_first() else { return };
+    let starttls = [StartTls::Off, StartTls::On, StartTls::Only][usize::from(choice % 3)];
+    let (has_tls, mut secure) = (choice & 4 != 0, choice & 8 != 0);
+    let offer = Offer {
+        starttls,
+        has_tls,
+        client_buffer: 64,
+        max_errors: 20,
+        mechanisms: Mechanisms { plain: choice & 16 == 0, login: true },
+        capabilities: (choice & 32 != 0).then(|| "LITERAL-".to_owned()).into_iter().collect(),
+        ..Offer::default()
+    };
+    let mut said = 0;
+    let left = carry(Front::new(Arc::new(offer), secure), input, |action| match action {
+        Action::Say(bytes) => {
+            said += bytes.len();
+            assert!(bytes.ends_with(b"\r\n"));
+            let controls = bytes.iter().filter(|byte| byte.is_ascii_control()).count();
+            let ends = bytes.windows(2).filter(|two| *two == b"\r\n").count();
+            assert_eq!(controls, 2 * ends, "what is said has whole lines only");
+            Then::Go
+        }
+        Action::StartTls => {
+            assert!(has_tls && !secure && starttls != StartTls::Off);
+            secure = true;
+            Then::Secured
+        }
+        Action::Rule(attempt) => {
+            assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
+            for part in [&*attempt.user, attempt.mailbox(), attempt.secret.reveal()] {
+                assert!(!part.is_empty() && !part.iter().any(|byte| b"\r\n\0".contains(byte)));
+            }
+            let mut refusal = Refusal::new(Kind::BadCredentials);
+            refusal.close = choice & 64 != 0;
+            Then::Refused(refusal)
+        }
+        Action::Close => Then::Over,
+        Action::SayInConfidence(_) | Action::Admit | Action::Settle(_) => {
+            panic!("a front that nobody was let in by does none of this")
+        }
+    });
+    assert!(said <= 300 + 200 * input.len(), "{said} bytes for {}", input.len());
+    assert!(left <= sasl::MAX_ENCODED + 2, "{left} bytes wait for more");
+}
+
+/// However an upstream talks, the login is settled once or waits; what is said is bounded, and so
+/// is what the client is told; no password is said in the clear or before TLS.
+///
+/// The first byte chooses what is asked.
+pub fn back(input: &[u8]) {
+    let Some((&choice, input)) = input.split_first() else { return };
+    let ask = ask(choice);
+    let (starttls, mut secure, mut said) = (ask.starttls, false, 0);
+    carry(Back::new(ask), input, |action| match action {
+        Action::Say(bytes) => {
+            said += bytes.len();
+            assert!(bytes.ends_with(b"\r\n") && said <= MAX_SAID);
+            assert!(!bytes.windows(8).any(|part| part == b"tanstaaf"), "said aloud");
+            Then::Go
+        }
+        Action::SayInConfidence(secret) => {
+            said += secret.reveal().len();
+            assert!(secret.reveal().ends_with(b"\r\n") && said <= MAX_SAID);
+            assert!(secure || !starttls, "said in the clear");
+            Then::Go
+        }
+        Action::StartTls => {
+            assert!(starttls && !secure);
+            secure = true;
+            Then::Secured
+        }
+        Action::Settle(verdict) => {
+            use crate::login::Verdict::{Accepted, Misbehaved, Refused};
+            let (untagged, text) = match verdict {
+                Accepted(granted) => (granted.untagged, granted.text.unwrap_or_default()),
+                Refused { text, untagged, .. } => (untagged, text),
+                Misbehaved(what) => (Vec::new(), what.into_bytes()),
+            };
+            assert!(untagged.is_empty() || untagged.ends_with(b"\r\n"));
+            assert!(untagged.len() <= MAX_HEARD);
+            assert!(!text.iter().any(|byte| b"\r\n\0".contains(byte)), "one line");
+            Then::Over
+        }
+        Action::Rule(_) | Action::Admit | Action::Close => panic!("a back does none of this"),
+    });
+}
+
+fn ask(choice: u8) -> Ask {
+    let user = if choice & 1 == 0 { "mrose" } else { "m\u{fc}" };
+    let client = std::net::SocketAddr::from(([192, 0, 2, 1], 4711));
+    Ask {
+        user: user.as_bytes().into(),
+        authzid: (choice & 2 != 0).then(|| b"boss".as_slice().into()),
+        secret: Secret::new("tanstaaf"),
+        starttls: choice & 4 != 0,
+        imap_id: if choice & 8 == 0 { Tell::Auto } else { Tell::Off },
+        pop3_xoip: Tell::Off,
+        xclient: Tell::Off,
+        dovecot: choice & 16 != 0,
+        identity: Identity {
+            client,
+            local: client,
+            via: client.ip(),
+            session: "s1".to_owned(),
+            ttl: 5,
+            agent: (choice & 32 != 0).then(|| "x\")\r\n".to_owned()),
+            agent_version: None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::login::imap::back::hold_for_any as back;
+    use crate::login::imap::front::hold_for_any as front;
+
+    proptest! {
+        #[test]
+        fn the_front_holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..200)) {
+            front(&input);
+        }
+
+        #[test]
+        fn the_front_holds_for_bytes_that_look_like_sessions(
+            choice in any::<u8>(),
+            input in "(a (LOGIN|ID|NOOP|STARTTLS|AUTHENTICATE (PLAIN|LOGIN)|X)( [a-cA+={}()\"0-9\\\\]{0,6}| \\{[0-9]\\+?\\}\r\n[a-c\r\n\0]{0,5}){0,3}\r\n|\\*\r\n|YQ==\r\n|AGEAYg==\r\n){0,12}",
+        ) {
+            front(&[&[choice], input.as_bytes()].concat());
+        }
+
+        #[test]
+        fn the_back_holds_for_any_bytes(
+            choice in any::<u8>(),
+            input in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            back(&[&[choice], &b"* OK x\r\n"[..], &input].concat());
+        }
+
+        #[test]
+        fn the_back_holds_for_bytes_that_look_like_replies(
+            choice in any::<u8>(),
+            input in "(\\* OK (\\[CAPABILITY IMAP4rev1 (AUTH=PLAIN )?STARTTLS ID\\] )?x\r\n)?((\\*|g[1-4]|\\+) (OK|NO|BAD|BYE|ID|CAPABILITY IMAP4rev1 AUTH=PLAIN|LIST \\{3\\}|PREAUTH)( \\[(ALERT|LIMIT|CAPABILITY IMAP4rev1 LITERAL\\+)\\])? [a-c]{0,3}\r\n){0,8}",
+        ) {
+            back(&[&[choice], input.as_bytes()].concat());
+        }
+    }
+}

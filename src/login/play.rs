@@ -1,0 +1,290 @@
+//! Plays a transcript against a dialogue, standing in for the driver. Test support.
+//!
+//! ```text
+//! # a remark
+//! C: a LOGIN {5}          the peer says a line; lines that follow each other come in one packet
+//! C- mrose                the peer says bytes without CRLF
+//! S: + OK                 the dialogue says a line
+//! C! g1 LOGIN "u" "p"     the dialogue says a line in confidence (a back's: the sides are swapped)
+//! = rule on mrose         the dialogue wants something done; more words may follow than are given
+//! > refused throttled     the session reports what has happened
+//! ```
+//!
+//! `>` knows `secured`, `secured as NAME` (of `others`), `allowed[: text]`, and `refused KIND[
+//! close][: text]`. `=` knows `start tls`, `rule on USER[ as AUTHZID] with SECRET by MECHANISM[
+//! claiming …]`, `admit`, `close`, and a back's `untagged: LINE`, `accepted[: text]`,
+//! `refused KIND[: text]`, `misbehaved: WHAT`. In all lines ␠ ␍ ␊ ␀ stand for these bytes; blank
+//! lines do not count.
+//!
+//! Every element that is parsed is parsed at each of its cuts too, which must ask for more.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Refusal, Verdict};
+use crate::wire::Parsed;
+
+/// Plays `script` against a front: `C` is the client, `S` is us.
+pub fn play<D: Dialogue>(front: D, script: &str) {
+    Player::open(front, 'S').play(script, &[]);
+}
+
+/// As [`play`], where `> secured as NAME` brings another offer.
+pub fn play_among<D: Dialogue>(front: D, script: &str, others: &[Arc<Offer>]) {
+    Player::open(front, 'S').play(script, others);
+}
+
+/// Plays `script` against a back: `C` is us, `S` is the upstream.
+pub fn play_back<D: Dialogue>(back: D, script: &str) {
+    Player::open(back, 'C').play(script, &[]);
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("bad-credentials", Kind::BadCredentials),
+    ("forbidden", Kind::Forbidden),
+    ("needs-tls", Kind::NeedsTls),
+    ("unavailable", Kind::Unavailable),
+    ("throttled", Kind::Throttled),
+    ("internal", Kind::Internal),
+];
+
+/// A driver without a socket. What the dialogue does comes out as transcript lines.
+#[derive(Debug)]
+pub struct Player<D> {
+    dialogue: D,
+    /// How our side is called in the transcript.
+    us: char,
+    unread: Vec<u8>,
+    /// What the dialogue has said and wanted, and nobody has taken yet.
+    pub told: VecDeque<String>,
+    /// TLS or a ruling is pending: nothing is parsed.
+    pub waits: bool,
+    /// The dialogue has ended.
+    pub over: bool,
+}
+
+impl<D: Dialogue> Player<D> {
+    pub fn open(dialogue: D, us: char) -> Self {
+        let (unread, told) = (Vec::new(), VecDeque::new());
+        let mut player = Self { dialogue, us, unread, told, waits: false, over: false };
+        player.happens(Event::Opened);
+        player
+    }
+
+    /// The session reports `event`.
+    pub fn happens(&mut self, event: Event<D::Command<'_>, D::Breach>) {
+        self.waits = false;
+        let mut act = Vec::new();
+        self.dialogue.on(event, &mut act);
+        self.note(act);
+        self.read();
+    }
+
+    /// The peer says `bytes`.
+    pub fn hear(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
+        self.read();
+    }
+
+    /// What is still unread.
+    pub fn unread(&self) -> &[u8] {
+        &self.unread
+    }
+
+    fn read(&mut self) {
+        while !self.waits && !self.over {
+            let mut act = Vec::new();
+            let used = match self.dialogue.parse(&self.unread) {
+                Parsed::More => return,
+                Parsed::Whole(_, used) | Parsed::Broken(_, used) => used,
+            };
+            assert!((1..=self.unread.len()).contains(&used), "{used} bytes were read");
+            let step = 1 + used / 1000; // every cut of what is short, a thousand of what is long
+            for cut in (0..used).step_by(step) {
+                let early = self.dialogue.parse(&self.unread[..cut]);
+                assert!(matches!(early, Parsed::More), "an answer after {cut} of {used} bytes");
+            }
+            match self.dialogue.parse(&self.unread) {
+                Parsed::Whole(command, _) => self.dialogue.on(Event::Command(command), &mut act),
+                Parsed::Broken(breach, _) => self.dialogue.on(Event::Breach(breach), &mut act),
+                Parsed::More => unreachable!("it was whole a moment ago"),
+            }
+            self.unread.drain(..used);
+            self.note(act);
+        }
+    }
+
+    fn note(&mut self, act: Vec<Action>) {
+        for action in act {
+            assert!(!self.over && !self.waits, "more to do after the end, or while waiting");
+            match action {
+                Action::Say(bytes) => self.say(':', &bytes),
+                Action::SayInConfidence(secret) => self.say('!', secret.reveal()),
+                Action::StartTls => {
+                    self.told.push_back("= start tls".to_owned());
+                    self.waits = true;
+                }
+                Action::Rule(attempt) => {
+                    self.told.push_back(rule(&attempt));
+                    self.waits = true;
+                }
+                Action::Admit => self.end("= admit".to_owned()),
+                Action::Close => self.end("= close".to_owned()),
+                Action::Settle(verdict) => self.settle(verdict),
+            }
+        }
+    }
+
+    fn say(&mut self, how: char, bytes: &[u8]) {
+        let lines = text(bytes);
+        let lines = lines.strip_suffix("␍␊").expect("what is said ends with CRLF");
+        for line in lines.split("␍␊") {
+            self.told.push_back(format!("{}{how} {line}", self.us));
+        }
+    }
+
+    fn settle(&mut self, verdict: Verdict) {
+        let ending = |text: &[u8]| match text {
+            [] => String::new(),
+            text => format!(": {}", self::text(text)),
+        };
+        let (untagged, verdict) = match verdict {
+            Verdict::Accepted(Granted { untagged, text }) => {
+                (untagged, format!("= accepted{}", ending(&text.unwrap_or_default())))
+            }
+            Verdict::Refused { kind, text, untagged } => {
+                let (name, _) = KINDS.iter().find(|(_, one)| *one == kind).expect("all are named");
+                (untagged, format!("= refused {name}{}", ending(&text)))
+            }
+            Verdict::Misbehaved(what) => (Vec::new(), format!("= misbehaved: {what}")),
+        };
+        for line in text(&untagged).split_terminator("␍␊") {
+            self.told.push_back(format!("= untagged: {line}"));
+        }
+        self.end(verdict);
+    }
+
+    fn end(&mut self, line: String) {
+        self.told.push_back(line);
+        self.over = true;
+    }
+
+    fn play(mut self, script: &str, others: &[Arc<Offer>]) {
+        let mut heard = Vec::new();
+        for (number, line) in script.lines().enumerate() {
+            let line = line.trim();
+            let at = format!("line {}: {line:?}", number + 1);
+            let mut chars = line.chars();
+            let (who, how) = (chars.next(), chars.next());
+            match (who, how) {
+                (None | Some('#'), _) => {}
+                (Some('C' | 'S'), Some(how @ (':' | '-'))) if who != Some(self.us) => {
+                    heard.extend(bytes(line[2..].strip_prefix(' ').unwrap_or(&line[2..])));
+                    heard.extend_from_slice(if how == ':' { b"\r\n" } else { b"" });
+                }
+                (Some('>'), _) => {
+                    self.flush(&mut heard, &at);
+                    self.is_told_nothing(&at);
+                    assert!(self.waits, "{at}: nothing is waited for");
+                    self.happens(event(&line[2..], others));
+                }
+                _ => {
+                    self.flush(&mut heard, &at);
+                    let told = self.told.pop_front();
+                    let told = told.unwrap_or_else(|| panic!("{at}: nothing is said or wanted"));
+                    let more = told.strip_prefix(&*shown(line));
+                    let fits = more.is_some_and(|more| {
+                        more.is_empty() || (who == Some('=') && more.starts_with(' '))
+                    });
+                    assert!(fits, "{at}\n    but: {told:?}");
+                }
+            }
+        }
+        self.flush(&mut heard, "the end");
+        self.is_told_nothing("the end");
+    }
+
+    fn flush(&mut self, heard: &mut Vec<u8>, at: &str) {
+        if !heard.is_empty() {
+            self.is_told_nothing(at);
+            self.hear(&std::mem::take(heard));
+        }
+    }
+
+    fn is_told_nothing(&self, at: &str) {
+        assert!(self.told.is_empty(), "before {at}: {:?}", self.told);
+    }
+}
+
+fn rule(attempt: &Attempt) -> String {
+    let authzid = attempt.authzid.as_ref().map(|authzid| format!(" as {}", text(authzid)));
+    format!(
+        "= rule on {}{} with {} by {}{}",
+        text(&attempt.user),
+        authzid.unwrap_or_default(),
+        text(attempt.secret.reveal()),
+        attempt.mechanism.name(),
+        claims(&attempt.claims),
+    )
+}
+
+fn claims(claims: &Claims) -> String {
+    let Claims { agent, agent_version, client_ip, client_port, session, ttl } = claims;
+    let given = [
+        ("agent", agent.clone()),
+        ("version", agent_version.clone()),
+        ("ip", client_ip.map(|ip| ip.to_string())),
+        ("port", client_port.map(|port| port.to_string())),
+        ("session", session.clone()),
+        ("ttl", ttl.map(|ttl| ttl.to_string())),
+    ];
+    let given = given.into_iter().filter_map(|(name, value)| Some(format!(" {name}={}", value?)));
+    let given: String = given.collect();
+    if given.is_empty() { given } else { format!(" claiming{given}") }
+}
+
+fn event<C, B>(line: &str, others: &[Arc<Offer>]) -> Event<C, B> {
+    let (what, text) = match line.split_once(": ") {
+        Some((what, text)) => (what, Some(bytes(text))),
+        None => (line, None),
+    };
+    let words: Vec<_> = what.split_whitespace().collect();
+    match words.as_slice() {
+        ["secured"] => Event::Secured(None),
+        ["secured", "as", name] => {
+            let other = others.iter().find(|offer| offer.name == *name);
+            Event::Secured(Some(Arc::clone(other.expect("an offer of that name"))))
+        }
+        ["allowed"] => Event::Ruled(Ok(Granted { untagged: Vec::new(), text })),
+        ["refused", kind, closes @ ..] => {
+            let (_, kind) = KINDS.iter().find(|(name, _)| name == kind).expect("a kind's name");
+            let mut refusal = Refusal::new(*kind).with_text(text.unwrap_or_default());
+            refusal.close = closes == ["close"];
+            Event::Ruled(Err(refusal))
+        }
+        _ => panic!("teach this player what {line:?} is"),
+    }
+}
+
+/// Bytes as the transcript shows them.
+fn text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    shown(&text.replace('\r', "␍").replace('\n', "␊").replace('\0', "␀"))
+}
+
+/// A blank at the end of a line cannot be seen, so it is written as ␠.
+fn shown(line: &str) -> String {
+    let mut lines: Vec<_> = line.split("␍␊").map(str::to_owned).collect();
+    for line in &mut lines {
+        let kept = line.trim_end_matches([' ', '␠']).len();
+        let blanks = line[kept..].chars().count();
+        line.replace_range(kept.., &"␠".repeat(blanks));
+    }
+    lines.join("␍␊")
+}
+
+/// The bytes that a transcript's text stands for.
+fn bytes(text: &str) -> Vec<u8> {
+    let text = text.replace('␠', " ").replace('␍', "\r").replace('␊', "\n").replace('␀', "\0");
+    text.into_bytes()
+}

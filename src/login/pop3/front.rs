@@ -1,0 +1,399 @@
+//! POP3 with the client, from greeting to login. No socket, no clock: events in, actions out.
+//!
+//! ```text
+//! New --Opened--> Auth --USER--> Named --PASS--> Deciding --Ok--> Done
+//!                 | | ^ ^                         ^ |
+//!                 | | | +--------- Err -----------|-+
+//!                 | | +--- "*", breach ---+       |
+//!                 | +--AUTH--> Sasl ------+--Done-+
+//!                 +--STLS--> Securing --Secured--> Auth
+//! any: QUIT, a line too long, the last of max_errors --> Done
+//! ```
+//!
+//! **Promises.**
+//! - Under `starttls only`, nothing is ruled on before TLS; and what was said before TLS, the user's
+//!   name and all claims, is forgotten with it (RFC 2595 §4).
+//! - What a client gets wrong is answered and counted; the answer to the last allowed one is
+//!   followed by the close. A refused login is not counted here: the desk does that.
+//! - Pipelined commands are answered in turn (RFC 2449 §6.6): the driver parses one at a time.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::refusal;
+use crate::login::exchange::{self, Credentials, Exchange, Step};
+use crate::login::{
+    Action, Attempt, Claims, Dialogue, Event, Kind, Mechanism, Offer, Refusal, Secret, StartTls,
+    Words, words,
+};
+use crate::wire::Parsed;
+use crate::wire::pop3::command::{self, Command};
+
+/// The side that is asked to let someone in.
+#[derive(Debug)]
+pub struct Front {
+    offer: Arc<Offer>,
+    /// TLS is up.
+    secure: bool,
+    state: State,
+    errors: u32,
+    claims: Claims,
+}
+
+/// Each state owns just what it needs, so a user name cannot outlive the state that heard it.
+#[derive(Debug, Default)]
+enum State {
+    New,
+    Auth,
+    Named {
+        user: Box<[u8]>,
+    },
+    Sasl(Exchange),
+    Securing,
+    Deciding,
+    #[default]
+    Done,
+}
+
+/// What the client sent: a command or, within AUTH, an answer to our challenge.
+pub enum Heard<'a> {
+    Command(Command<'a>),
+    Answer(&'a [u8]),
+}
+
+impl std::fmt::Debug for Heard<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Command(command) => command.fmt(f),
+            Self::Answer(_) => f.write_str("Answer(..)"),
+        }
+    }
+}
+
+impl Dialogue for Front {
+    type Command<'a> = Heard<'a>;
+    type Breach = command::Error;
+    const WORDS: &'static Words = &words::POP3;
+
+    fn parse<'a>(&self, unread: &'a [u8]) -> Parsed<Heard<'a>, command::Error> {
+        match self.state {
+            State::Sasl(_) => heard(command::answer(unread), Heard::Answer),
+            _ => heard(command::parse(unread), Heard::Command),
+        }
+    }
+
+    /// The whole dialogue on one page: one arm per thing that may happen.
+    fn on(&mut self, event: Event<Heard<'_>, command::Error>, act: &mut Vec<Action>) {
+        use Command as C;
+        use Event as E;
+        use Heard::{Answer, Command as Said};
+        use State as S;
+
+        self.state = match (mem::take(&mut self.state), event) {
+            (S::New, E::Opened) => {
+                say(act, format!("+OK {}", self.offer.greeting).trim_end());
+                S::Auth
+            }
+
+            // What is answered the same whether or not a name was given.
+            (state @ (S::Auth | S::Named { .. }), E::Command(Said(C::Capa))) => {
+                self.list_capabilities(act);
+                state
+            }
+            (state @ (S::Auth | S::Named { .. }), E::Command(Said(C::Noop))) => {
+                say(act, "+OK");
+                state
+            }
+            (S::Auth | S::Named { .. }, E::Command(Said(C::Quit))) => {
+                say(act, "+OK bye");
+                close(act)
+            }
+
+            // Who the client is, as a proxy in front of us says. The desk decides what to believe.
+            (state @ (S::Auth | S::Named { .. }), E::Command(Said(C::Xclient(said)))) => {
+                self.claims.client_ip = said.addr.or(self.claims.client_ip);
+                self.claims.client_port = said.port.or(self.claims.client_port);
+                self.claims.session = said.session.or(self.claims.session.take());
+                self.claims.ttl = said.ttl.or(self.claims.ttl);
+                say(act, "+OK updated");
+                state
+            }
+            (state @ (S::Auth | S::Named { .. }), E::Command(Said(C::Xoip(ip)))) => {
+                self.claims.client_ip = Some(ip);
+                say(act, "+OK");
+                state
+            }
+
+            (S::Auth | S::Named { .. }, E::Command(Said(C::Stls))) if self.can_start_tls() => {
+                say(act, "+OK begin TLS");
+                act.push(Action::StartTls);
+                S::Securing
+            }
+            (S::Securing, E::Secured(offer)) => {
+                self.secure = true;
+                self.claims = Claims::default();
+                if let Some(offer) = offer {
+                    self.offer = offer;
+                }
+                S::Auth
+            }
+
+            // Whatever would log in waits for TLS, if it must.
+            (
+                S::Auth | S::Named { .. },
+                E::Command(Said(C::User(_) | C::Pass(_) | C::Auth { .. } | C::Apop)),
+            ) if self.must_start_tls() => {
+                act.push(Action::Say(refusal::line(&Refusal::new(Kind::NeedsTls)).into()));
+                self.count(act, S::Auth)
+            }
+            (S::Auth | S::Named { .. }, E::Command(Said(C::User(user))))
+                if self.offer.mechanisms.plain =>
+            {
+                say(act, "+OK");
+                S::Named { user: user.into() }
+            }
+            (S::Named { user }, E::Command(Said(C::Pass(secret)))) => {
+                let secret = Secret::new(secret);
+                let mechanism = Mechanism::Login;
+                self.rule(Credentials { mechanism, user, authzid: None, secret }, act)
+            }
+            (
+                state @ (S::Auth | S::Named { .. }),
+                E::Command(Said(C::Auth { mechanism, initial })),
+            ) => match mechanism {
+                None => {
+                    self.list_mechanisms(act);
+                    state
+                }
+                Some(name) => match self.mechanism(name) {
+                    Some(mechanism) => {
+                        let (exchange, step) = Exchange::begin(mechanism, initial);
+                        self.step(exchange, step, act)
+                    }
+                    None => self.wrong("unsupported mechanism", S::Auth, act),
+                },
+            },
+            (S::Sasl(mut exchange), E::Command(Answer(line))) => {
+                let step = exchange.answer(line);
+                self.step(exchange, step, act)
+            }
+
+            (S::Deciding, E::Ruled(Ok(granted))) => {
+                let text = granted.text.filter(|text| !text.iter().any(u8::is_ascii_control));
+                let text = text.unwrap_or_else(|| b"logged in".to_vec());
+                act.push(Action::Say([b"+OK ", &text[..], b"\r\n"].concat()));
+                act.push(Action::Admit);
+                S::Done
+            }
+            (S::Deciding, E::Ruled(Err(refusal))) => {
+                act.push(Action::Say(refusal::line(&refusal).into()));
+                if refusal.close { close(act) } else { S::Auth }
+            }
+
+            // Where the next command begins cannot be told: the rest of this line would be read as
+            // one.
+            (
+                S::Auth | S::Named { .. } | S::Sasl(_),
+                E::Breach(breach @ (command::Error::TooLong | command::Error::BareLf)),
+            ) => {
+                say(act, &format!("-ERR {breach}"));
+                close(act)
+            }
+            (S::Auth | S::Named { .. } | S::Sasl(_), E::Breach(_)) => {
+                self.wrong("invalid command", S::Auth, act)
+            }
+            (S::Auth | S::Named { .. }, E::Command(Said(C::Apop))) => {
+                self.wrong("APOP is not offered", S::Auth, act)
+            }
+            (S::Auth | S::Named { .. }, E::Command(_)) => {
+                self.wrong("invalid command", S::Auth, act)
+            }
+
+            // The driver feeds nothing while TLS or a ruling is pending: this is our bug.
+            (_, _) => {
+                act.push(Action::Say(words::POP3.internal_error.into()));
+                close(act)
+            }
+        };
+    }
+}
+
+impl Front {
+    /// `secure`: TLS is up already, as on port 995.
+    pub fn new(offer: Arc<Offer>, secure: bool) -> Self {
+        Self { offer, secure, state: State::New, errors: 0, claims: Claims::default() }
+    }
+
+    fn can_start_tls(&self) -> bool {
+        self.offer.starttls != StartTls::Off && self.offer.has_tls && !self.secure
+    }
+
+    fn must_start_tls(&self) -> bool {
+        self.offer.starttls == StartTls::Only && !self.secure
+    }
+
+    /// The mechanism of that name, if it is offered.
+    fn mechanism(&self, name: &[u8]) -> Option<Mechanism> {
+        let offered = self.offer.mechanisms;
+        if name.eq_ignore_ascii_case(b"PLAIN") && offered.plain {
+            Some(Mechanism::Plain)
+        } else if name.eq_ignore_ascii_case(b"LOGIN") && offered.login {
+            Some(Mechanism::AuthLogin)
+        } else {
+            None
+        }
+    }
+
+    fn step(&mut self, exchange: Exchange, step: Step, act: &mut Vec<Action>) -> State {
+        match step {
+            Step::Challenge(text) => {
+                act.push(Action::Say([b"+ ", &text[..], b"\r\n"].concat()));
+                State::Sasl(exchange)
+            }
+            Step::Done(credentials) => self.rule(credentials, act),
+            Step::Broken(exchange::Breach::Cancelled) => {
+                self.wrong("authentication cancelled", State::Auth, act)
+            }
+            Step::Broken(_) => self.wrong("invalid credentials encoding", State::Auth, act),
+        }
+    }
+
+    fn rule(&self, credentials: Credentials, act: &mut Vec<Action>) -> State {
+        let Credentials { mechanism, user, authzid, secret } = credentials;
+        let claims = self.claims.clone();
+        act.push(Action::Rule(Attempt { mechanism, user, authzid, secret, claims }));
+        State::Deciding
+    }
+
+    fn wrong(&mut self, text: &str, next: State, act: &mut Vec<Action>) -> State {
+        say(act, &format!("-ERR {text}"));
+        self.count(act, next)
+    }
+
+    /// Counts what was just answered, and closes if it was the last allowed one.
+    fn count(&mut self, act: &mut Vec<Action>, next: State) -> State {
+        self.errors += 1;
+        if self.errors >= self.offer.max_errors { close(act) } else { next }
+    }
+
+    /// RFC 2449 §5. Only what works in this very TLS state is listed.
+    fn list_capabilities(&self, act: &mut Vec<Action>) {
+        let logins = !self.must_start_tls();
+        let user = logins && self.offer.mechanisms.plain;
+        let mut lines: Vec<String> = vec!["+OK Capability list follows".to_owned()];
+        for capability in &self.offer.capabilities {
+            let keyword = capability.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+            match keyword.as_str() {
+                "USER" if !user => {}
+                // Ours to say, below.
+                "SASL" | "STLS" | "RESP-CODES" | "AUTH-RESP-CODE" | "PIPELINING" => {}
+                _ => lines.push(capability.clone()),
+            }
+        }
+        if user && !lines.iter().any(|line| line.eq_ignore_ascii_case("USER")) {
+            lines.push("USER".to_owned());
+        }
+        let mechanisms = self.mechanisms();
+        if logins && !mechanisms.is_empty() {
+            lines.push(format!("SASL {}", mechanisms.join(" ")));
+        }
+        if self.can_start_tls() {
+            lines.push("STLS".to_owned());
+        }
+        lines.extend(["RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "."].map(str::to_owned));
+        say(act, &lines.join("\r\n"));
+    }
+
+    fn list_mechanisms(&self, act: &mut Vec<Action>) {
+        let mut lines = vec!["+OK methods supported:"];
+        lines.extend(self.mechanisms());
+        lines.push(".");
+        say(act, &lines.join("\r\n"));
+    }
+
+    fn mechanisms(&self) -> Vec<&'static str> {
+        let offered = self.offer.mechanisms;
+        let all = [(offered.plain, "PLAIN"), (offered.login, "LOGIN")];
+        all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect()
+    }
+}
+
+fn heard<'a, T>(
+    parsed: Parsed<T, command::Error>,
+    wrap: impl FnOnce(T) -> Heard<'a>,
+) -> Parsed<Heard<'a>, command::Error> {
+    match parsed {
+        Parsed::More => Parsed::More,
+        Parsed::Whole(element, used) => Parsed::Whole(wrap(element), used),
+        Parsed::Broken(breach, used) => Parsed::Broken(breach, used),
+    }
+}
+
+fn say(act: &mut Vec<Action>, text: &str) {
+    act.push(Action::Say(format!("{text}\r\n").into_bytes()));
+}
+
+fn close(act: &mut Vec<Action>) -> State {
+    act.push(Action::Close);
+    State::Done
+}
+
+/// What must hold for any bytes from a client and any events in between; fuzz/ calls it too.
+///
+/// The first byte chooses the offer, and each ruling takes the next byte of the input.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let Some((&choice, mut unread)) = input.split_first() else { return };
+    let starttls = [StartTls::Off, StartTls::On, StartTls::Only][usize::from(choice % 3)];
+    let (has_tls, mut secure) = (choice & 4 != 0, choice & 8 != 0);
+    let offer = Offer { starttls, has_tls, ..Offer::default() };
+    let (mut front, mut act) = (Front::new(Arc::new(offer), secure), Vec::new());
+    front.on(Event::Opened, &mut act);
+    loop {
+        for action in mem::take(&mut act) {
+            match action {
+                Action::Say(bytes) => {
+                    assert!(bytes.ends_with(b"\r\n"));
+                    let first = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
+                    let known = [&b"+OK"[..], b"-ERR ", b"+ "];
+                    assert!(known.iter().any(|word| first.starts_with(word)));
+                }
+                Action::StartTls => {
+                    assert!(has_tls && !secure);
+                    secure = true;
+                    front.on(Event::Secured(None), &mut act);
+                }
+                Action::Rule(attempt) => {
+                    assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
+                    for part in [&*attempt.user, attempt.mailbox(), attempt.secret.reveal()] {
+                        assert!(!part.is_empty());
+                        assert!(!part.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+                    }
+                    let mut refusal = Refusal::new(Kind::BadCredentials);
+                    refusal.close = unread.first().is_some_and(|byte| byte & 1 == 1);
+                    front.on(Event::Ruled(Err(refusal)), &mut act);
+                }
+                Action::Close => return,
+                Action::Admit | Action::Settle(_) | Action::SayInConfidence(_) => {
+                    unreachable!("nobody was let in")
+                }
+            }
+        }
+        if !act.is_empty() {
+            continue;
+        }
+        let used = match front.parse(unread) {
+            Parsed::More => return,
+            Parsed::Broken(breach, used) => {
+                front.on(Event::Breach(breach), &mut act);
+                used
+            }
+            Parsed::Whole(heard, used) => {
+                front.on(Event::Command(heard), &mut act);
+                used
+            }
+        };
+        assert!(used > 0 && !act.is_empty(), "every line is answered");
+        unread = &unread[used..];
+    }
+}

@@ -1,0 +1,221 @@
+//! Every metric: its name, its labels and what it counts. `docs/metrics.md` is cut from here.
+
+use std::fmt::Write;
+
+/// A metric as it is exposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// With its unit and, for counters, `_total`.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    /// One sentence, Markdown, without its full stop.
+    pub help: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl Name {
+    /// The name that is registered: the encoder appends what OpenMetrics prescribes.
+    pub fn family(&self) -> &'static str {
+        let suffix = match self.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            Kind::Gauge | Kind::Histogram => "",
+        };
+        self.name.strip_suffix(suffix).unwrap_or(self.name)
+    }
+}
+
+pub const CONNECTIONS_ACCEPTED: Name = Name {
+    name: "gatepost_net_connections_accepted_total",
+    kind: Kind::Counter,
+    labels: &["protocol"],
+    help: "Connections taken from a listener, those that were then refused included",
+};
+
+pub const CONNECTIONS_REFUSED: Name = Name {
+    name: "gatepost_net_connections_refused_total",
+    kind: Kind::Counter,
+    labels: &["protocol", "reason"],
+    help: "Connections closed before a session began: no room, or not allowed",
+};
+
+pub const CONNECTIONS_ACTIVE: Name = Name {
+    name: "gatepost_net_connections_active",
+    kind: Kind::Gauge,
+    labels: &["protocol"],
+    help: "Connections from clients that are open",
+};
+
+pub const SESSIONS_ACTIVE: Name = Name {
+    name: "gatepost_session_active",
+    kind: Kind::Gauge,
+    labels: &["protocol", "state"],
+    help: "Sessions by state: `unauthenticated`, `relaying`",
+};
+
+pub const SESSIONS_ENDED: Name = Name {
+    name: "gatepost_session_ended_total",
+    kind: Kind::Counter,
+    labels: &["protocol", "reason"],
+    help: "Sessions that ended, by the reason that `$session_end` gives",
+};
+
+pub const LOGINS: Name = Name {
+    name: "gatepost_login_attempts_total",
+    kind: Kind::Counter,
+    labels: &["protocol", "result", "mechanism"],
+    help: "Logins that were ruled on",
+};
+
+pub const TLS_HANDSHAKES: Name = Name {
+    name: "gatepost_tls_handshakes_total",
+    kind: Kind::Counter,
+    labels: &["side", "version", "resumed"],
+    help: "TLS handshakes that succeeded, with clients or upstreams",
+};
+
+pub const TLS_FAILURES: Name = Name {
+    name: "gatepost_tls_handshake_failures_total",
+    kind: Kind::Counter,
+    labels: &["side", "reason"],
+    help: "TLS handshakes that failed",
+};
+
+pub const CERTIFICATE_EXPIRY: Name = Name {
+    name: "gatepost_tls_certificate_expiry_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &["name"],
+    help: "When a certificate in use expires, in seconds since 1970; warn on this minus `time()`",
+};
+
+pub const UPSTREAM_PHASE: Name = Name {
+    name: "gatepost_proxy_upstream_phase_seconds",
+    kind: Kind::Histogram,
+    labels: &["upstream", "phase"],
+    help: "How long each step towards an upstream group took: `lookup`, `connect`, `tls`, `auth`",
+};
+
+pub const UPSTREAM_FAILURES: Name = Name {
+    name: "gatepost_proxy_upstream_failures_total",
+    kind: Kind::Counter,
+    labels: &["upstream", "phase"],
+    help: "Steps towards an upstream group that failed by its fault or the network's",
+};
+
+pub const RELAYED_BYTES: Name = Name {
+    name: "gatepost_proxy_relayed_bytes_total",
+    kind: Kind::Counter,
+    labels: &["protocol", "direction"],
+    help: "Bytes relayed after login: `received` from clients, `sent` to them",
+};
+
+pub const RELOADS: Name = Name {
+    name: "gatepost_boot_reloads_total",
+    kind: Kind::Counter,
+    labels: &["result"],
+    help: "Configuration reloads: `ok`, or `failed` with the old one still serving",
+};
+
+pub const GENERATION: Name = Name {
+    name: "gatepost_boot_generation",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "The number of the configuration that is serving; the first is 1",
+};
+
+pub const BUILD: Name = Name {
+    name: "gatepost_boot_build_info",
+    kind: Kind::Info,
+    labels: &["version"],
+    help: "The version that is running",
+};
+
+pub const PANICS: Name = Name {
+    name: "gatepost_observe_panics_total",
+    kind: Kind::Counter,
+    labels: &["task"],
+    help: "Panics caught. Each is a bug of ours; the error log has the place, at `alert`",
+};
+
+pub const LOG_WRITE_ERRORS: Name = Name {
+    name: "gatepost_observe_log_write_errors_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Lines lost because a log could not be written",
+};
+
+/// Every metric, in the order that documentation and `/metrics` have them.
+pub const ALL: &[Name] = &[
+    CONNECTIONS_ACCEPTED,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_ACTIVE,
+    SESSIONS_ACTIVE,
+    SESSIONS_ENDED,
+    LOGINS,
+    TLS_HANDSHAKES,
+    TLS_FAILURES,
+    CERTIFICATE_EXPIRY,
+    UPSTREAM_PHASE,
+    UPSTREAM_FAILURES,
+    RELAYED_BYTES,
+    RELOADS,
+    GENERATION,
+    BUILD,
+    PANICS,
+    LOG_WRITE_ERRORS,
+];
+
+/// The table of `docs/metrics.md`.
+pub fn docs() -> String {
+    let mut text = "| metric | type | labels | what it says |\n|---|---|---|---|\n".to_owned();
+    for Name { name, kind, labels, help } in ALL {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let (kind, labels) = (kind.name(), labels.join(", "));
+        // A `String` takes everything.
+        let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {help}. |");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_keeps_the_house_rule() {
+        for Name { name, kind, help, .. } in ALL {
+            assert!(name.starts_with("gatepost_"), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert!(!help.ends_with('.') && !help.contains('|'), "{name}");
+            assert_eq!(ALL.iter().filter(|other| other.name == *name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each() {
+        let docs = docs();
+        assert_eq!(docs.lines().count(), ALL.len() + 2);
+        let row = "| `gatepost_session_active` | gauge | `protocol`, `state` | Sessions by state: \
+                   `unauthenticated`, `relaying`. |";
+        assert!(docs.contains(row));
+    }
+}

@@ -1,0 +1,52 @@
+//! Who wants to be let in, as the session knows it.
+
+use std::net::SocketAddr;
+
+use crate::net::Endpoint;
+
+/// Who asks for a route, and how it came to us.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// `imap`, `pop3`.
+    pub protocol: &'static str,
+    /// The client as we believe it to be: behind a trusted balancer, who that says it is.
+    pub client: Endpoint,
+    /// The attempts of this session, this one included.
+    pub attempt: u32,
+    pub tls: Option<Tls>,
+    /// The ends that a PROXY header named.
+    pub proxied: Option<Proxied>,
+}
+
+/// How the client's connection is secured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// `TLSv1.3`
+    pub protocol: String,
+    /// `TLS_AES_256_GCM_SHA384`
+    pub cipher: String,
+    /// Where client certificates are asked for.
+    pub certificate: Option<Certificate>,
+}
+
+/// What became of the question for the client's certificate. Empty texts are not sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// `SUCCESS`, `NONE`, `FAILED:reason`
+    pub verify: String,
+    pub subject: String,
+    pub issuer: String,
+    /// Hexadecimal.
+    pub serial: String,
+    /// SHA-1, hexadecimal.
+    pub fingerprint: String,
+    /// PEM, where it is to be passed.
+    pub pem: String,
+}
+
+/// The two ends of a connection as a PROXY header gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+}

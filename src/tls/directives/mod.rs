@@ -1,0 +1,270 @@
+//! The `ssl_*` directives, for clients, and the `proxy_ssl*` directives, for upstreams.
+
+mod records;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs::DEFAULT_KX_GROUPS;
+use rustls::{CipherSuite, NamedGroup};
+
+use records::CIPHERS;
+pub use records::DIRECTIVES;
+
+use super::certs::Files;
+use super::suites::{self, Protocols};
+use crate::config::{Block, Statement};
+
+/// OpenSSL's own number for `builtin`.
+const BUILTIN: usize = 20480;
+
+/// Where sessions are kept, tickets apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionCache {
+    None,
+    Builtin(usize),
+    Shared { name: String, bytes: u64 },
+}
+
+/// TLS with clients, as a `mail` or `server` block wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub certificates: Vec<PathBuf>,
+    pub keys: Vec<PathBuf>,
+    pub protocols: Protocols,
+    /// Of TLS 1.2, in order.
+    pub ciphers: Vec<CipherSuite>,
+    pub prefer_server_ciphers: bool,
+    pub curves: Vec<NamedGroup>,
+    pub session_cache: SessionCache,
+    pub session_tickets: bool,
+    pub session_ticket_keys: Vec<PathBuf>,
+    pub session_timeout: Duration,
+    /// What this block asks for and does not get, one line each, for the log.
+    pub notices: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            certificates: Vec::new(),
+            keys: Vec::new(),
+            protocols: Protocols::Both,
+            ciphers: suites::ciphers(CIPHERS).expect("a list that selects"),
+            prefer_server_ciphers: false,
+            curves: DEFAULT_KX_GROUPS.iter().map(|group| group.name()).collect(),
+            session_cache: SessionCache::None,
+            session_tickets: true,
+            session_ticket_keys: Vec::new(),
+            session_timeout: Duration::from_secs(300),
+            notices: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads `block`; what it leaves unset is as in `outer`, the block around it.
+    pub fn read(block: &Block, outer: &Self) -> Self {
+        let mut notices = Vec::new();
+        let settings = Self {
+            certificates: paths(block, "ssl_certificate").unwrap_or(outer.certificates.clone()),
+            keys: paths(block, "ssl_certificate_key").unwrap_or(outer.keys.clone()),
+            protocols: protocols(block, "ssl_protocols", &mut notices).unwrap_or(outer.protocols),
+            ciphers: checked(block, "ssl_ciphers", suites::ciphers)
+                .unwrap_or_else(|| outer.ciphers.clone()),
+            prefer_server_ciphers: block
+                .flag("ssl_prefer_server_ciphers")
+                .unwrap_or(outer.prefer_server_ciphers),
+            curves: curves(block, &mut notices).unwrap_or_else(|| outer.curves.clone()),
+            session_cache: session_cache(block).unwrap_or_else(|| outer.session_cache.clone()),
+            session_tickets: block.flag("ssl_session_tickets").unwrap_or(outer.session_tickets),
+            session_ticket_keys: paths(block, "ssl_session_ticket_key")
+                .unwrap_or(outer.session_ticket_keys.clone()),
+            session_timeout: block.time("ssl_session_timeout").unwrap_or(outer.session_timeout),
+            notices: Vec::new(),
+        };
+        if let Some(at) = block.statement("ssl_dhparam") {
+            notices.push(format!(
+                "\"ssl_dhparam\" has no effect: no such cipher is offered, in {}",
+                at.place()
+            ));
+        }
+        if let Some(at) = block.statement("ssl_password_file") {
+            let text = "\"ssl_password_file\" is not supported yet: store the key in the clear, \
+                        mode 0600, as \"openssl pkey -in KEY -out NEW\" writes it";
+            block.fault(at, text);
+        }
+        if let Some(at) = block.statement("ssl_verify_client")
+            && at.arg(0) != Some("off")
+        {
+            block.fault(at, "\"ssl_verify_client\" is not supported yet, but for \"off\"");
+        }
+        if block.name() == "server" {
+            settings.check_pairs(block);
+        }
+        Self { notices, ..settings }
+    }
+
+    /// Certificates with their keys, by rank.
+    pub fn files(&self) -> Vec<Files> {
+        let pairs = self.certificates.iter().zip(&self.keys);
+        pairs.map(|(c, key)| Files { certificate: c.clone(), key: key.clone() }).collect()
+    }
+
+    /// Keys may come from the block around, so this is known only where both are settled.
+    fn check_pairs(&self, block: &Block) {
+        if let Some(lone) = self.certificates.get(self.keys.len()) {
+            let text = format!(
+                "no \"ssl_certificate_key\" is defined for certificate \"{}\"",
+                lone.display()
+            );
+            match block.all("ssl_certificate").last() {
+                Some(at) => block.fault(at, text),
+                None => block.fault_here(text),
+            }
+        }
+    }
+}
+
+/// Whether and how upstreams are spoken to in TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    #[default]
+    Off,
+    /// From the first byte.
+    On,
+    StartTls,
+}
+
+/// TLS with upstreams.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamSettings {
+    pub mode: Mode,
+    pub verify: bool,
+    pub trusted: Option<PathBuf>,
+    pub name: Option<String>,
+    pub server_name: bool,
+    pub protocols: Protocols,
+}
+
+impl Default for UpstreamSettings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Off,
+            verify: true,
+            trusted: None,
+            name: None,
+            server_name: true,
+            protocols: Protocols::Both,
+        }
+    }
+}
+
+impl UpstreamSettings {
+    /// Reads `block`; what it leaves unset is as in `outer`.
+    pub fn read(block: &Block, outer: &Self) -> Self {
+        const MODES: &[(&str, Mode)] =
+            &[("on", Mode::On), ("off", Mode::Off), ("starttls", Mode::StartTls)];
+        let name = block.text("proxy_ssl_name").filter(|name| !name.is_empty());
+        Self {
+            mode: block.choice("proxy_ssl", MODES).unwrap_or(outer.mode),
+            verify: block.flag("proxy_ssl_verify").unwrap_or(outer.verify),
+            trusted: block
+                .conf_path("proxy_ssl_trusted_certificate")
+                .or_else(|| outer.trusted.clone()),
+            name: name.map(str::to_owned).or_else(|| outer.name.clone()),
+            server_name: block.flag("proxy_ssl_server_name").unwrap_or(outer.server_name),
+            protocols: protocols(block, "proxy_ssl_protocols", &mut Vec::new())
+                .unwrap_or(outer.protocols),
+        }
+    }
+}
+
+/// The files of a directive that repeats; `None` where it does not stand at all.
+fn paths(block: &Block, name: &str) -> Option<Vec<PathBuf>> {
+    let all = block.all(name);
+    let one = |at: &&Statement| {
+        let word = at.arg(0)?;
+        if ["engine:", "store:", "data:"].iter().any(|scheme| word.starts_with(scheme)) {
+            block.fault(at, format!("\"{name}\" takes a file, \"{word}\" is not supported"));
+            return None;
+        }
+        block.conf_path_of(at, 0)
+    };
+    (!all.is_empty()).then(|| all.iter().filter_map(one).collect())
+}
+
+fn checked<T>(
+    block: &Block,
+    name: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let at = block.statement(name)?;
+    let outcome = read(at.arg(0)?);
+    outcome.map_err(|text| block.fault(at, format!("\"{name}\": {text}"))).ok()
+}
+
+fn curves(block: &Block, notices: &mut Vec<String>) -> Option<Vec<NamedGroup>> {
+    let (found, gone) = checked(block, "ssl_ecdh_curve", suites::curves)?;
+    notices.extend(missing(block, "ssl_ecdh_curve", &gone));
+    Some(found)
+}
+
+fn protocols(block: &Block, name: &str, notices: &mut Vec<String>) -> Option<Protocols> {
+    let (at, words) = (block.statement(name)?, block.words(name)?);
+    match Protocols::read(&words) {
+        Ok((protocols, gone)) => {
+            notices.extend(missing(block, name, &gone));
+            Some(protocols)
+        }
+        Err(text) => {
+            block.fault(at, format!("\"{name}\": {text}"));
+            None
+        }
+    }
+}
+
+fn missing(block: &Block, name: &str, gone: &[String]) -> Option<String> {
+    let place = block.statement(name)?.place();
+    (!gone.is_empty())
+        .then(|| format!("\"{name}\": {} is not offered, in {place}", gone.join(", ")))
+}
+
+/// `off`, `none`, or `builtin[:n]` and `shared:name:size`, of which the second wins.
+fn session_cache(block: &Block) -> Option<SessionCache> {
+    let at = block.statement("ssl_session_cache")?;
+    let mut cache = None;
+    for word in at.args() {
+        let mut parts = word.splitn(3, ':');
+        let parts = (parts.next().unwrap_or(""), parts.next(), parts.next());
+        let next = match parts {
+            ("off" | "none", None, None) if at.args().len() == 1 => Some(SessionCache::None),
+            ("builtin", None, None) => Some(SessionCache::Builtin(BUILTIN)),
+            ("builtin", Some(number), None) => {
+                number.parse().ok().filter(|n| *n > 0).map(SessionCache::Builtin)
+            }
+            ("shared", Some(name), Some(size)) if !name.is_empty() => {
+                let bytes = crate::config::value::size(size).filter(|bytes| *bytes >= 8 * 4096);
+                bytes.map(|bytes| SessionCache::Shared { name: name.to_owned(), bytes })
+            }
+            _ => None,
+        };
+        match next {
+            None => {
+                let text = format!(
+                    "invalid session cache \"{word}\", it must be \"off\", \"none\", \"builtin\", \
+                     \"builtin:SESSIONS\" or \"shared:NAME:SIZE\" with a size of 32k or more"
+                );
+                block.fault(at, text);
+                return None;
+            }
+            Some(SessionCache::Builtin(_))
+                if matches!(cache, Some(SessionCache::Shared { .. })) => {}
+            next => cache = next,
+        }
+    }
+    cache
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The records of the directives.
+
+use crate::config::{Directive, MAIL, SERVER, Takes, UPSTREAM};
+
+const CLIENT: &[&str] = &[MAIL, SERVER];
+const UPSTREAMS: &[&str] = &[MAIL, SERVER, UPSTREAM];
+const ONE: Takes = Takes::Args(1, 1);
+
+/// What `ssl_ciphers` says in nginx when nobody says anything.
+pub const CIPHERS: &str = "HIGH:!aNULL:!MD5";
+
+pub const DIRECTIVES: &[Directive] = &[
+    Directive {
+        name: "ssl_certificate",
+        within: CLIENT,
+        takes: ONE,
+        repeats: true,
+        default: "",
+        doc: "A PEM file with the server's certificate and after it the chain that leads to a \
+              root. Several, say one ECDSA and one RSA, serve the same names: the client's \
+              signature schemes decide. Changed files are taken in within seconds and on SIGHUP, \
+              for new handshakes; a file that turned bad leaves the certificate in use. Relative \
+              to the configuration file. Those of a `server` replace those of `mail`.",
+    },
+    Directive {
+        name: "ssl_certificate_key",
+        within: CLIENT,
+        takes: ONE,
+        repeats: true,
+        default: "",
+        doc: "The PEM file with the private key for the `ssl_certificate` of the same rank. An \
+              encrypted key is not asked a pass phrase for: it is reported, its server does \
+              without TLS, and all others serve.",
+    },
+    Directive {
+        name: "ssl_password_file",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "Not supported yet, and refused: store keys in the clear.",
+    },
+    Directive {
+        name: "ssl_protocols",
+        within: CLIENT,
+        takes: Takes::AtLeast(1),
+        repeats: false,
+        default: "TLSv1.2 TLSv1.3",
+        doc: "The versions of TLS offered to clients. Older ones are known and not offered.",
+    },
+    Directive {
+        name: "ssl_ciphers",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: CIPHERS,
+        doc: "The ciphers for TLS 1.2, in OpenSSL's language. There are six, all with forward \
+              secrecy: ECDHE with ECDSA or RSA, and AES256-GCM, AES128-GCM or CHACHA20-POLY1305. \
+              A list that leaves none is an error. As with OpenSSL, the ciphers of TLS 1.3 are \
+              not chosen by it.",
+    },
+    Directive {
+        name: "ssl_prefer_server_ciphers",
+        within: CLIENT,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "off",
+        doc: "Whether our order of ciphers comes before the client's.",
+    },
+    Directive {
+        name: "ssl_ecdh_curve",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "auto",
+        doc: "The groups for the key exchange, in order of preference, with colons between: \
+              `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `SecP256r1MLKEM768`. `auto` \
+              is the first four.",
+    },
+    Directive {
+        name: "ssl_dhparam",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "Taken for nginx's sake and without effect: no cipher with finite-field \
+              Diffie-Hellman is offered.",
+    },
+    Directive {
+        name: "ssl_session_cache",
+        within: CLIENT,
+        takes: Takes::Args(1, 2),
+        repeats: false,
+        default: "none",
+        doc: "Where sessions are kept for clients that use no tickets: `off` or `none`, \
+              `builtin[:sessions]` for this server alone, `shared:name:size` for all servers \
+              that say the same name, with 4000 sessions to the megabyte. Either is shared by \
+              all workers. A session is only resumed under the same certificates and TLS \
+              settings.",
+    },
+    Directive {
+        name: "ssl_session_tickets",
+        within: CLIENT,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "on",
+        doc: "Whether clients are given tickets to resume their sessions with.",
+    },
+    Directive {
+        name: "ssl_session_ticket_key",
+        within: CLIENT,
+        takes: ONE,
+        repeats: true,
+        default: "",
+        doc: "A file of 48 or 80 random bytes that tickets are sealed with, for several machines \
+              that share a name. Of several files the first seals and all open. Changed files \
+              are taken in as those of certificates are. Without it keys are random and replaced \
+              every 12 hours; they outlive a reload.",
+    },
+    Directive {
+        name: "ssl_session_timeout",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "5m",
+        doc: "How long a session can be resumed.",
+    },
+    Directive {
+        name: "ssl_verify_client",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "off",
+        doc: "Whether clients are asked for certificates. Only `off` is supported yet.",
+    },
+    Directive {
+        name: "proxy_ssl",
+        within: UPSTREAMS,
+        takes: ONE,
+        repeats: false,
+        default: "off",
+        doc: "Whether upstreams are spoken to in TLS: `on` from the first byte, `starttls` after \
+              the greeting, by STARTTLS or STLS, without which no login is sent.",
+    },
+    Directive {
+        name: "proxy_ssl_verify",
+        within: UPSTREAMS,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "on",
+        doc: "Whether an upstream must show a certificate that is trusted and made out to its \
+              name.",
+    },
+    Directive {
+        name: "proxy_ssl_trusted_certificate",
+        within: UPSTREAMS,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "A PEM file with the certificates that upstreams' certificates are trusted by: \
+              their authorities', or self-signed ones themselves. Without it the system's roots \
+              are trusted.",
+    },
+    Directive {
+        name: "proxy_ssl_name",
+        within: UPSTREAMS,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "The name that the upstream's certificate must have, and that is asked for, instead \
+              of the one the upstream is reached by.",
+    },
+    Directive {
+        name: "proxy_ssl_server_name",
+        within: UPSTREAMS,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "on",
+        doc: "Whether the upstream is told which name is asked for (SNI). An address is never \
+              told.",
+    },
+    Directive {
+        name: "proxy_ssl_protocols",
+        within: UPSTREAMS,
+        takes: Takes::AtLeast(1),
+        repeats: false,
+        default: "TLSv1.2 TLSv1.3",
+        doc: "The versions of TLS offered to upstreams.",
+    },
+];

@@ -1,0 +1,245 @@
+//! TLS with clients: one rustls configuration per server block, and the handshake that picks one.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use aws_lc_rs::digest;
+use rustls::compress::CompressionCache;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
+use rustls::server::{Acceptor, NoServerSessionStorage, StoresServerSessions};
+use rustls::{AlertDescription, HandshakeKind, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::cache::{Cache, Sessions, sessions_in};
+use super::certs::Identity;
+use super::directives::{SessionCache, Settings};
+use super::error::Error;
+use super::fault::{Event, Fault};
+use super::ticket::{Context, Keyring, Tickets};
+use super::{provider, suites};
+
+/// What waits to be sent when a client does not read. More is not taken from the other side.
+const SEND_BUFFER: usize = 16 * 1024;
+/// One will do for most; whoever opens several connections at once asks for more (RFC 9149).
+const TICKETS: usize = 1;
+const MOST_TICKETS: usize = 4;
+
+/// What sessions are resumed with: common to all workers, and to all generations of the
+/// configuration.
+#[derive(Debug)]
+pub struct Shared {
+    random: Arc<Keyring>,
+    rings: Mutex<HashMap<Vec<PathBuf>, Weak<Keyring>>>,
+    caches: Mutex<HashMap<String, Weak<Cache>>>,
+}
+
+impl Shared {
+    /// # Panics
+    /// If the system gives no random bytes.
+    pub fn new() -> Self {
+        let random = Keyring::random(UnixTime::now().as_secs());
+        Self {
+            random: Arc::new(random.expect("the system gives random bytes")),
+            rings: Mutex::default(),
+            caches: Mutex::default(),
+        }
+    }
+
+    /// Looks at all ticket key files in use and takes in what has changed. Blocks on the disk.
+    pub fn refresh(&self) -> Vec<Event> {
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        rings.retain(|_, ring| ring.strong_count() > 0);
+        let rings: Vec<_> = rings.values().filter_map(Weak::upgrade).collect();
+        rings.iter().filter_map(|ring| ring.refresh()).collect()
+    }
+
+    /// The keys in `files`, or random ones for want of good files.
+    fn ring(&self, files: &[PathBuf]) -> (Arc<Keyring>, Option<Fault>) {
+        if files.is_empty() {
+            return (self.random.clone(), None);
+        }
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ring) = rings.get(files).and_then(Weak::upgrade) {
+            ring.refresh();
+            let fault = ring.fault();
+            return (ring, fault);
+        }
+        match Keyring::from_files(files).map(Arc::new) {
+            Ok(ring) => {
+                rings.insert(files.to_vec(), Arc::downgrade(&ring));
+                (ring, None)
+            }
+            Err(fault) => (self.random.clone(), Some(fault)),
+        }
+    }
+
+    fn cache(&self, name: String, capacity: usize) -> Arc<Cache> {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        match caches.entry(name) {
+            Entry::Occupied(mut entry) => match entry.get().upgrade() {
+                Some(cache) => {
+                    cache.resize(capacity);
+                    cache
+                }
+                None => {
+                    let cache = Arc::new(Cache::new(capacity));
+                    entry.insert(Arc::downgrade(&cache));
+                    cache
+                }
+            },
+            Entry::Vacant(entry) => {
+                let cache = Arc::new(Cache::new(capacity));
+                entry.insert(Arc::downgrade(&cache));
+                cache
+            }
+        }
+    }
+
+    fn sessions(&self, settings: &Settings, context: Context) -> Arc<dyn StoresServerSessions> {
+        let cache = match &settings.session_cache {
+            SessionCache::None => return Arc::new(NoServerSessionStorage {}),
+            // Not shared with another block, but with all workers.
+            SessionCache::Builtin(sessions) => {
+                self.cache(format!("builtin {context:?}"), *sessions)
+            }
+            SessionCache::Shared { name, bytes } => {
+                self.cache(format!("shared {name}"), sessions_in(*bytes))
+            }
+        };
+        Arc::new(Sessions { cache, context, lifetime: settings.session_timeout })
+    }
+}
+
+/// The configuration of one server block, and what is wrong with its ticket keys.
+///
+/// `alpn`: the protocols spoken, such as `imap`; a client that offers others only is refused.
+pub fn config(
+    settings: &Settings,
+    identity: Arc<Identity>,
+    alpn: &[&str],
+    shared: &Shared,
+) -> (Arc<ServerConfig>, Option<Fault>) {
+    let context = context(settings, &identity, alpn);
+    let provider = CryptoProvider {
+        cipher_suites: suites::suites(&settings.ciphers),
+        kx_groups: suites::groups(&settings.curves),
+        ..CryptoProvider::clone(provider())
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(settings.protocols.versions())
+        .expect("the settings leave ciphers and curves for each version")
+        .with_no_client_auth()
+        .with_cert_resolver(identity);
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config.ignore_client_order = settings.prefer_server_ciphers;
+    config.session_storage = shared.sessions(settings, context);
+    config.send_tls13_tickets = TICKETS;
+    config.max_tls13_tickets = MOST_TICKETS;
+    config.max_early_data_size = 0;
+    // Not built in; each server block would keep a cache for it.
+    config.cert_compressors = Vec::new();
+    config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
+    let mut fault = None;
+    if settings.session_tickets {
+        let (ring, problem) = shared.ring(&settings.session_ticket_keys);
+        let lifetime = settings.session_timeout;
+        config.ticketer = Arc::new(Tickets { ring, context, lifetime });
+        fault = problem;
+    } else if settings.session_cache == SessionCache::None {
+        config.send_tls13_tickets = 0;
+        config.max_tls13_tickets = 0;
+    }
+    (Arc::new(config), fault)
+}
+
+/// Everything that a resumed session would carry over: not the certificates' bytes, so that a
+/// renewal ends no session, and nothing of this machine, so that others with the same ticket keys
+/// may resume.
+fn context(settings: &Settings, identity: &Identity, alpn: &[&str]) -> Context {
+    let files: Vec<_> = identity.files().collect();
+    let text = format!(
+        "{files:?} {:?} {:?} {:?} {alpn:?}",
+        settings.protocols, settings.ciphers, settings.curves
+    );
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// A client whose handshake is done.
+#[derive(Debug)]
+pub struct Accepted<IO> {
+    pub stream: TlsStream<IO>,
+    /// The name it asked for, in lower case.
+    pub sni: Option<String>,
+    /// `TLSv1.3`
+    pub protocol: &'static str,
+    /// `TLS_AES_256_GCM_SHA384`, `ECDHE-ECDSA-AES128-GCM-SHA256`: OpenSSL's name.
+    pub cipher: &'static str,
+    pub resumed: bool,
+    pub alpn: Option<String>,
+}
+
+/// Does the handshake with the client on `io`.
+///
+/// `choose` finds the configuration for the name it asks for. All of it, from the first byte to
+/// the last, has until `deadline`.
+pub async fn accept<IO, F>(io: IO, choose: F, deadline: Instant) -> Result<Accepted<IO>, Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+{
+    // Boxed: the session that waits for this must not stay as large as a handshake.
+    let handshake = Box::pin(handshake(io, choose));
+    timeout_at(deadline, handshake).await.unwrap_or(Err(Error::Silent))
+}
+
+async fn handshake<IO, F>(io: IO, choose: F) -> Result<Accepted<IO>, Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+{
+    let mut start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+    let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
+    let Some(config) = choose(sni.as_deref()) else {
+        refuse(&mut start.io, AlertDescription::UnrecognisedName).await;
+        return Err(Error::NoServer(sni.unwrap_or_default()));
+    };
+    if config.cert_resolver.resolve(start.client_hello()).is_none() {
+        refuse(&mut start.io, AlertDescription::HandshakeFailure).await;
+        return Err(Error::NoCertificate);
+    }
+    let limit = |session: &mut rustls::ServerConnection| {
+        session.set_buffer_limit(Some(SEND_BUFFER));
+    };
+    let stream = start.into_stream_with(config, limit).await?;
+    let (_, session) = stream.get_ref();
+    let alpn = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+    Ok(Accepted {
+        sni,
+        protocol: suites::version_name(session.protocol_version()),
+        cipher: suites::cipher_name(session.negotiated_cipher_suite().map(|suite| suite.suite())),
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        alpn,
+        stream,
+    })
+}
+
+/// A fatal alert in the clear (RFC 8446 §6.2), before there is a session to send it. If it cannot
+/// be sent, the peer has gone already.
+async fn refuse(io: &mut (impl AsyncWrite + Unpin), alert: AlertDescription) {
+    const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    let record = [ALERT, 3, 3, 0, 2, FATAL, alert.into()];
+    if io.write_all(&record).await.is_ok() {
+        let _ = io.flush().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

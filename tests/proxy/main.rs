@@ -1,0 +1,29 @@
+//! # gatepost, live
+//!
+//! The real gatepost between clients and mail servers: real ones (Dovecot, curl, mbsync, openssl,
+//! Python), and scripted ones where a real one behaves too well. `tests/run` installs what is
+//! needed; `peers` shows that the peers do by themselves what the other modules rely on.
+
+#![allow(clippy::unwrap_used)] // tests: a panic is the report
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crowd;
+mod scene;
+
+mod clients;
+mod header;
+mod hostile;
+mod imap;
+mod login;
+mod logs;
+mod lookup;
+mod peers;
+mod pop3;
+mod process;
+mod relay;
+mod reload;
+mod tls;
+mod upgrade;
+mod upstreams;

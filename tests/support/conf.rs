@@ -1,0 +1,42 @@
+//! Configuration texts: `@name@` stands for what is known only when the test runs.
+
+use super::{IMAP, IMAPS, POP3, POP3S, Site};
+
+/// The lines that every configuration of a test begins with.
+pub fn main_block() -> String {
+    // Dropping privileges has a test of its own; elsewhere files stay readable on reload.
+    let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
+    format!(
+        "daemon off; {user}\n\
+         pid run/gatepost.pid;\n\
+         error_log logs/error.log debug;\n\
+         worker_processes 2;\n\
+         events {{ worker_connections 4096; }}\n"
+    )
+}
+
+/// [`main_block`] and a `mail` block with `inside`.
+pub fn mail(inside: &str) -> String {
+    format!("{}mail {{\nserver_name mail.test;\n{inside}\n}}\n", main_block())
+}
+
+/// Puts values in the place of `@ip@`, `@dir@`, the ports (`@imap@` …), and the `others`.
+#[track_caller]
+pub fn fill(site: &Site, text: &str, others: &[(&str, &dyn ToString)]) -> String {
+    let dir = site.dir().display().to_string();
+    let known: [(&str, &dyn ToString); 6] = [
+        ("ip", &site.ip),
+        ("dir", &dir),
+        ("imap", &IMAP),
+        ("imaps", &IMAPS),
+        ("pop3", &POP3),
+        ("pop3s", &POP3S),
+    ];
+    let mut text = text.to_owned();
+    for (name, value) in known.iter().chain(others) {
+        text = text.replace(&format!("@{name}@"), &value.to_string());
+    }
+    let left = regex::Regex::new("@[a-z0-9_]+@").unwrap();
+    assert!(!left.is_match(&text), "a value is missing:\n{text}");
+    text
+}

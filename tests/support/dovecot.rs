@@ -1,0 +1,229 @@
+//! A real Dovecot 2.3, in the foreground, with a folder, an address and users of its own.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::Signal;
+use nix::unistd::{User, geteuid};
+
+use super::{Ca, IMAP, IMAPS, PATIENCE, POP3, POP3S, Protocol, Site, Talk, Waiting, send};
+
+/// The log line of a login ends in what the tests read: who, from where, how.
+const CONF: &str = r#"
+base_dir = @dir@/run
+state_dir = @dir@/state
+log_path = @dir@/logs/dovecot.log
+protocols = imap pop3
+listen = @ip@
+login_trusted_networks = @trusted@
+login_greeting = @greeting@
+login_log_format_elements = user=<%u> method=%m rip=%r rport=%{rport} lip=%l session=<%{session}> conn=<%c>
+auth_verbose = yes
+auth_mechanisms = plain login
+disable_plaintext_auth = no
+ssl = yes
+ssl_cert = <@dir@/dovecot.pem
+ssl_key = <@dir@/dovecot.key
+mail_location = maildir:~/Maildir
+mail_max_userip_connections = 1000
+default_internal_user = @internal@
+default_internal_group = @internal_group@
+default_login_user = @login@
+default_vsz_limit = 512M
+first_valid_uid = 1
+passdb {
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u @dir@/users
+}
+userdb {
+  driver = static
+  args = uid=@mail@ gid=@mail_group@ home=@dir@/mail/%u
+}
+service imap-login {
+  @chroot@
+  service_count = 0
+  inet_listener imap { 
+    port = @imap@
+  }
+  inet_listener imaps {
+    port = @imaps@
+    ssl = yes
+  }
+}
+service pop3-login {
+  @chroot@
+  service_count = 0
+  inet_listener pop3 {
+    port = @pop3@
+  }
+  inet_listener pop3s {
+    port = @pop3s@
+    ssl = yes
+  }
+}
+service anvil {
+  @chroot@
+}
+service stats {
+  @chroot@
+}
+"#;
+
+/// The name on its certificate.
+const NAME: &str = "dovecot.test";
+
+pub struct Dovecot {
+    child: Child,
+    site: Site,
+}
+
+impl Dovecot {
+    /// Starts one with these users and passwords, its certificate signed by `ca`, which believes
+    /// what proxies on loopback say of their clients.
+    #[track_caller]
+    pub fn start(ca: &Ca, users: &[(&str, &str)]) -> Self {
+        Self::greeting(ca, users, "Dovecot ready.")
+    }
+
+    /// The same, with a greeting to know it by.
+    #[track_caller]
+    pub fn greeting(ca: &Ca, users: &[(&str, &str)], greeting: &str) -> Self {
+        Self::trusting(ca, users, greeting, "127.0.0.0/8")
+    }
+
+    /// The same, which believes proxies on the networks `trusted` only.
+    #[track_caller]
+    pub fn trusting(ca: &Ca, users: &[(&str, &str)], greeting: &str, trusted: &str) -> Self {
+        let site = Site::new();
+        ca.ecdsa(&[NAME]).put(&site, "dovecot");
+        let users: String =
+            users.iter().map(|(user, password)| format!("{user}:{{PLAIN}}{password}\n")).collect();
+        site.write("users", users);
+        std::fs::create_dir(site.path("mail")).unwrap();
+        site.write("dovecot.conf", conf(&site, greeting, trusted));
+
+        let said = File::create(site.path("logs/said")).unwrap();
+        let program = ["/usr/sbin/dovecot", "dovecot"]
+            .into_iter()
+            .find(|path| !path.starts_with('/') || std::path::Path::new(path).exists())
+            .unwrap();
+        let child = Command::new(program)
+            .args(["-F", "-c"])
+            .arg(site.path("dovecot.conf"))
+            .stdin(Stdio::null())
+            .stdout(said.try_clone().unwrap())
+            .stderr(said)
+            .spawn()
+            .expect("dovecot is not installed (tests/run installs it)");
+        let mut dovecot = Self { child, site };
+        dovecot.wait_for_greetings();
+        dovecot
+    }
+
+    fn wait_for_greetings(&mut self) {
+        let waiting = Waiting::new(PATIENCE);
+        for protocol in [Protocol::Imap, Protocol::Pop3] {
+            waiting.until("Dovecot to greet", || {
+                let ended = self.child.try_wait().unwrap();
+                assert!(ended.is_none(), "Dovecot: {}{}", self.site.read("logs/said"), self.log());
+                let mut talk = Talk::try_connect(None, self.clear(protocol)).ok()?;
+                talk.try_line().ok()
+            });
+        }
+    }
+
+    /// Where it listens, by protocol; STARTTLS is offered there.
+    pub fn clear(&self, protocol: Protocol) -> SocketAddr {
+        match protocol {
+            Protocol::Imap => (self.site.ip, IMAP).into(),
+            Protocol::Pop3 => (self.site.ip, POP3).into(),
+        }
+    }
+
+    pub fn tls(&self, protocol: Protocol) -> SocketAddr {
+        match protocol {
+            Protocol::Imap => (self.site.ip, IMAPS).into(),
+            Protocol::Pop3 => (self.site.ip, POP3S).into(),
+        }
+    }
+
+    pub fn log(&self) -> String {
+        self.site.read("logs/dovecot.log")
+    }
+
+    /// Waits for a line of its log that holds all of `parts`.
+    #[track_caller]
+    pub fn logs(&self, parts: &[&str]) -> String {
+        let found = |log: &str| {
+            let line = log.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+            line.map(str::to_owned)
+        };
+        let waiting = Waiting::new(PATIENCE);
+        loop {
+            if let Some(line) = found(&self.log()) {
+                return line;
+            }
+            assert!(waiting.left().is_some(), "Dovecot's log has no {parts:?}:\n{}", self.log());
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for `user`'s login and gives its log line.
+    #[track_caller]
+    pub fn logs_login(&self, user: &str) -> String {
+        self.logs(&["-login: Info: Login: ", &format!("user=<{user}>")])
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("log of Dovecot:\n{}", self.log());
+        }
+        send(self.child.id(), Signal::SIGTERM);
+        let child = &mut self.child;
+        let waiting = Waiting::new(PATIENCE);
+        while child.try_wait().ok().flatten().is_none() {
+            if waiting.left().is_none() {
+                let _ = child.kill();
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+/// Its configuration, for root as well as for anybody else.
+fn conf(site: &Site, greeting: &str, trusted: &str) -> String {
+    let me = User::from_uid(geteuid()).unwrap().expect("a user of the system").name;
+    let group = run_id();
+    let (internal, internal_group, login, mail, mail_group, chroot) = if geteuid().is_root() {
+        std::os::unix::fs::chown(site.path("mail"), Some(65534), Some(65534)).unwrap();
+        ("dovecot", "dovecot".to_owned(), "dovenull", "nobody", "nogroup".to_owned(), "")
+    } else {
+        // Only root may chroot.
+        (me.as_str(), group.clone(), me.as_str(), me.as_str(), group, "chroot =")
+    };
+    super::fill(
+        site,
+        CONF,
+        &[
+            ("trusted", &trusted),
+            ("greeting", &greeting),
+            ("internal", &internal),
+            ("internal_group", &internal_group),
+            ("login", &login),
+            ("mail", &mail),
+            ("mail_group", &mail_group),
+            ("chroot", &chroot),
+        ],
+    )
+}
+
+/// The name of the group we run as.
+fn run_id() -> String {
+    nix::unistd::Group::from_gid(nix::unistd::getegid())
+        .ok()
+        .flatten()
+        .map_or_else(|| "nogroup".to_owned(), |group| group.name)
+}

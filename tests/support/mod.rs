@@ -1,0 +1,38 @@
+//! # What the live tests stand on
+//!
+//! The real gatepost between clients and servers, each in a folder and on loopback addresses of its
+//! own: [`Gatepost`], [`Dovecot`], [`Client`], [`FakeUpstream`], [`FakeLookup`], [`Ca`].
+//!
+//! **Promises.**
+//! - No fixed port and no race for one: every party has a 127.x.y.z that no other test run holds.
+//! - No bare sleep: whatever is waited for has a name and a deadline ([`until`], [`PATIENCE`]).
+//! - No system service: peers are children in the foreground, stopped by their pid on drop.
+//!
+//! **Limits.** Linux only (`/proc`, abstract sockets, all of 127/8 on `lo`).
+
+mod acceptor;
+mod cert;
+mod client;
+mod conf;
+mod dovecot;
+mod gatepost;
+mod lookup;
+mod place;
+mod process;
+mod talk;
+mod tls;
+mod upstream;
+mod wait;
+
+pub use cert::{Ca, Pair};
+pub use client::{Client, Mechanism, Protocol, encoded};
+pub use conf::{fill, mail, main_block};
+pub use dovecot::Dovecot;
+pub use gatepost::{Gatepost, command};
+pub use lookup::{Asked, FakeLookup, answer};
+pub use place::{IMAP, IMAPS, POP3, POP3S, Site, fresh_ip};
+pub use process::{Run, is_alive, pss_kib, rss_kib, run, send, uid};
+pub use talk::Talk;
+pub use tls::Tls;
+pub use upstream::{FakeUpstream, Manners, imap, pop3};
+pub use wait::{PATIENCE, Waiting, until};
