@@ -48,7 +48,7 @@ fn curl_stores_and_fetches_by_imap() {
         (format!("imap://mail.test:{IMAP}"), vec![]),
     ];
     for (number, (url, flags)) in urls.iter().enumerate() {
-        for auth in ["AUTH=PLAIN", "AUTH=LOGIN", "AUTH=+LOGIN"] {
+        for auth in ["AUTH=PLAIN", "AUTH=LOGIN"] {
             let mut words = flags.clone();
             words.extend(["--login-options", auth]);
             let list = curl(&scene, &[&words[..], &[&format!("{url}/")]].concat());

@@ -53,7 +53,7 @@ impl Crowd {
     pub fn leaves_whole(mut self) {
         self.works_on();
         self.shared.is_over.store(true, Ordering::SeqCst);
-        for (number, client) in self.idle.iter_mut().enumerate() {
+        for (number, mut client) in self.idle.drain(..).enumerate() {
             client.ask(&format!("NOOP idle {number}")).is("OK").tells(&format!("idle {number}"));
             client.ask("LOGOUT").is("OK");
             client.hears_the_end();

@@ -265,6 +265,7 @@ fn a_server_that_is_down_is_a_temporary_failure() {
         let end = client.try_log_in(Mechanism::Login, "bob", "pw");
         assert!(end.starts_with(refusal), "{end}");
         scene.gatepost.logs("while connecting to upstream");
+        drop(client);
         scene.gatepost.quit();
     }
 }

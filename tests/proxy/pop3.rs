@@ -124,10 +124,12 @@ fn xoip_goes_to_who_lists_it_and_a_refusal_is_borne() {
 
     let refusing = Manners { takes_identity: false, ..Manners::pop3() };
     let upstream = FakeUpstream::start(pop3(refusing));
-    let on = "proxy_issue_pop3_xoip on; xclient on;";
-    let scene = Scene::before(upstream.addr(), Protocol::Pop3, on);
-    let mut client = scene.client();
-    client.log_in(Mechanism::Login, "bob", "pw");
-    upstream.hears("XOIP ");
-    upstream.hears("XCLIENT ");
+    for (tells, said) in [
+        ("proxy_issue_pop3_xoip on; xclient off;", "XOIP "),
+        ("proxy_issue_pop3_xoip off; xclient on;", "XCLIENT ADDR="),
+    ] {
+        let scene = Scene::before(upstream.addr(), Protocol::Pop3, tells);
+        scene.client().log_in(Mechanism::Login, "bob", "pw");
+        upstream.hears(said);
+    }
 }

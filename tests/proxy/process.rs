@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::scene::{Scene, TO_BACKEND};
 use crate::support::{
     Client, FakeUpstream, Gatepost, Manners, PATIENCE, Protocol, Run, Site, Talk, command, fill,
-    imap, is_alive, mail, main_block, run, send, uid, until,
+    imap, is_alive, mail, run, send, uid, until,
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -137,7 +137,6 @@ fn dash_s_signals_the_running_one() {
         let said = run(command(&gatepost.site).args(["-s", what]), "");
         assert_eq!(said.code, Some(0), "{said:?}");
     };
-    let before = gatepost.error_log().len();
     order(&gatepost, "reload");
     gatepost.logs("exited with code 0");
     std::fs::rename(gatepost.site.path("logs/error.log"), gatepost.site.path("logs/old")).unwrap();
@@ -145,11 +144,10 @@ fn dash_s_signals_the_running_one() {
     until("the log to be opened again", || {
         gatepost.site.path("logs/error.log").exists().then_some(())
     });
-    assert!(before > 0);
     order(&gatepost, "quit");
     assert_eq!(gatepost.ends().code(), Some(0));
     let nobody = run(command(&gatepost.site).args(["-s", "stop"]), "");
-    assert!(nobody.code != Some(0) && nobody.err.contains("[error]"), "{nobody:?}");
+    assert!(nobody.code != Some(0) && nobody.err.contains("gatepost.pid"), "{nobody:?}");
     assert_ne!(run(command(&gatepost.site).args(["-s", "dance"]), "").code, Some(0));
 }
 
@@ -209,6 +207,7 @@ fn quit_waits_for_sessions_and_takes_no_more() {
     until("the door to close", || Talk::try_connect(None, to).is_err().then_some(()));
     client.ask("NOOP still").is("OK").tells("still");
     client.ask("LOGOUT").is("OK");
+    drop(client);
     assert_eq!(gatepost.ends().code(), Some(0));
     assert_eq!(gatepost.pid_file(), None);
 }
@@ -244,6 +243,7 @@ fn usr1_opens_the_logs_again() {
             .then_some(())
     });
     held.ask("LOGOUT").is("OK");
+    drop(held);
     gatepost.waits_for_line("logs/access.log", "bob");
     assert_eq!(gatepost.site.read("logs/access.old").lines().count(), 1);
     assert_eq!(gatepost.access_log().lines().count(), 1);
@@ -263,6 +263,7 @@ fn as_a_daemon_it_leaves_its_parent() {
     let mut client = Client::greeted(Protocol::Imap, (site.ip, crate::support::IMAP).into());
     client.ask("LOGIN bob pw").is("OK");
     client.ask("LOGOUT").is("OK");
+    drop(client);
     send(pid, Signal::SIGQUIT);
     until("the daemon to end", || (!is_alive(pid)).then_some(()));
 }
@@ -306,10 +307,11 @@ fn root_becomes_somebody_else() {
     let mut client = Client::greeted(Protocol::Imap, (gatepost.site.ip, 143).into());
     client.ask("LOGIN bob pw").is("OK");
     client.ask("LOGOUT").is("OK");
+    drop(client);
     // Another low port still comes with a reload, and the logs open again.
     let more = privileged.replace("server {", "server { listen @ip@:110;");
     gatepost.reload(&more, &[("up", &upstream.addr())], "exited with code 0");
-    Client::greeted(Protocol::Imap, (gatepost.site.ip, 110).into());
+    drop(Client::greeted(Protocol::Imap, (gatepost.site.ip, 110).into()));
     let log = gatepost.site.path("logs/error.log");
     std::fs::rename(&log, log.with_extension("old")).unwrap();
     gatepost.signal(Signal::SIGUSR1);
@@ -332,7 +334,7 @@ fn a_file_of_nginxs_is_taken_as_it_is() {
     let site = Site::new();
     let text = format!(
         "load_module modules/ngx_mail_module.so;\n{}",
-        main_block().replace("events {", "events { use epoll; multi_accept on;")
+        conf().replace("events {", "events { use epoll; multi_accept on;")
     );
     let tested = ran(&site, &text, &["-t"]).worked();
     assert!(tested.err.contains("successful"), "{}", tested.err);

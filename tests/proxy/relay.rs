@@ -54,6 +54,7 @@ fn carry_50_mb(way: Way, upstream: Way) {
     client.hear_out("b").is("OK");
     client.ask("LOGOUT").is("OK");
     client.hears_the_end();
+    drop(client);
     scene.gatepost.quit();
 }
 
@@ -213,8 +214,9 @@ fn a_client_that_is_reset_takes_its_upstream_along() {
     let socket: &TcpStream = client.socket();
     socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
-    scene.gatepost.logs("proxied session done");
+    scene.gatepost.logs("while proxying");
     let mut other: Client = scene.let_in();
     other.ask("NOOP").is("OK");
+    drop(other);
     scene.gatepost.quit();
 }

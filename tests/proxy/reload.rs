@@ -43,6 +43,7 @@ fn new_sessions_get_the_new_configuration_and_old_ones_live_on() {
     assert!(!gatepost.error_log().contains(GONE), "gone before its sessions");
     waiting.ask("LOGOUT").is("OK");
     old.ask("LOGOUT").is("OK");
+    drop((waiting, old));
     gatepost.logs(GONE);
     scene.gatepost.quit();
 }

@@ -85,6 +85,7 @@ fn both_serve_until_the_old_one_is_told_to_go() {
     send(old, Signal::SIGQUIT);
     session.ask("NOOP still").is("OK").tells("still");
     session.ask("LOGOUT").is("OK");
+    drop(session);
     assert_eq!(scene.gatepost.ends().code(), Some(0));
     assert!(!scene.gatepost.site.path("run/gatepost.pid.oldbin").exists());
     // And once more, from the new one.

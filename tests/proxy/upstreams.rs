@@ -146,7 +146,7 @@ fn one_that_wants_no_identity_still_gets_the_login() {
         let upstream = upstream(protocol, |manners| manners.takes_identity = false);
         let on = "proxy_issue_imap_id on; proxy_issue_pop3_xoip on; xclient on;";
         drop(Scene::before(upstream.addr(), protocol, on).let_in());
-        let asked = if protocol == Protocol::Imap { " ID (" } else { "XOIP " };
+        let asked = if protocol == Protocol::Imap { " ID (" } else { "XCLIENT ADDR=" };
         upstream.hears(asked);
     }
 }

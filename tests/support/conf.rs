@@ -3,7 +3,7 @@
 use super::{IMAP, IMAPS, POP3, POP3S, Site};
 
 /// The lines that every configuration of a test begins with.
-pub fn main_block() -> String {
+fn main_block() -> String {
     // Dropping privileges has a test of its own; elsewhere files stay readable on reload.
     let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
     format!(

@@ -26,7 +26,7 @@ mod wait;
 
 pub use cert::{Ca, Pair};
 pub use client::{Client, Mechanism, Protocol, encoded};
-pub use conf::{fill, mail, main_block};
+pub use conf::{fill, mail};
 pub use dovecot::Dovecot;
 pub use gatepost::{Gatepost, command};
 pub use lookup::{Asked, FakeLookup, answer};

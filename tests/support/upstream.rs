@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::acceptor::Acceptor;
-use super::{PATIENCE, Talk, until};
+use super::{PATIENCE, Talk, Waiting};
 
 pub struct FakeUpstream {
     acceptor: Acceptor,
@@ -43,10 +43,17 @@ impl FakeUpstream {
     }
 
     /// Waits for a line that contains `text`.
+    #[track_caller]
     pub fn hears(&self, text: &str) -> String {
-        until(&format!("the upstream to hear {text:?}"), || {
-            self.heard().into_iter().find(|line| line.contains(text))
-        })
+        let waiting = Waiting::new(PATIENCE);
+        loop {
+            let heard = self.heard();
+            if let Some(line) = heard.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            assert!(waiting.left().is_some(), "the upstream hears no {text:?}: {heard:#?}");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 }
 
