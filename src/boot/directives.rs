@@ -3,10 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Block, Context, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
+use crate::config::{Block, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
 
-const ONCE: Directive =
-    Directive { name: "", within: &[MAIN], takes: Takes::Args(1, 1), repeats: false, default: "", doc: "" };
+const ONCE: Directive = Directive {
+    name: "",
+    within: &[MAIN],
+    takes: Takes::Args(1, 1),
+    repeats: false,
+    default: "",
+    doc: "",
+};
 
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
@@ -85,7 +91,6 @@ pub const DIRECTIVES: &[Directive] = &[
               `syslog:server=ADDRESS[,facility=…][,tag=…]`; the levels are `debug`, `info`, `notice`, \
               `warn`, `error`, `crit`, `alert`, `emerg`. Several may stand in one block. Logins and \
               what refused them are `info`.",
-        ..ONCE
     },
     Directive {
         name: "events",
@@ -131,9 +136,6 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ONCE
     },
 ];
-
-/// The contexts of this room's directives, for `docs/directives.md`.
-pub const CONTEXTS: &[Context] = &[MAIN, EVENTS];
 
 /// What the process is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,9 +192,9 @@ impl Settings {
         Self {
             daemon: main.flag("daemon").unwrap_or(default.daemon),
             pid: main.path("pid").unwrap_or(default.pid),
-            user: main.words("user").map(|words| {
-                (words[0].to_owned(), words.get(1).map(|group| (*group).to_owned()))
-            }),
+            user: main
+                .words("user")
+                .map(|words| (words[0].to_owned(), words.get(1).map(|group| (*group).to_owned()))),
             workers,
             open_files: main.number("worker_rlimit_nofile", 1..),
             shutdown_timeout: main.time("worker_shutdown_timeout"),

@@ -17,7 +17,8 @@ pub fn open(places: &[String]) -> Result<Vec<Socket>, Vec<String>> {
         let listens = Listen::parse(&[place], None)
             .map_err(|error| vec![error.replace("\"listen\"", "\"metrics\"")])?;
         for listen in &listens {
-            sockets.extend(listen::open_beside(listen, 1).map_err(|error| vec![error.to_string()])?);
+            sockets
+                .extend(listen::open_beside(listen, 1).map_err(|error| vec![error.to_string()])?);
         }
     }
     Ok(sockets)

@@ -85,19 +85,21 @@ pub struct Model {
     pub identities: Vec<Arc<Identity>>,
 }
 
+/// The servers behind one address, each with whether it is marked as the default.
+type Sites = Vec<(Arc<Site>, bool)>;
+
 /// Why there is no plan: everything that is wrong, a line each.
 pub type Faults = Vec<String>;
 
 impl Plan {
     /// Reads the configuration that `options` names.
     pub fn read(options: &Options, kept: &Kept) -> Result<Self, Faults> {
-        let lines = |faults: config::Faults| -> Faults {
-            faults.iter().map(ToString::to_string).collect()
-        };
+        let lines =
+            |faults: config::Faults| -> Faults { faults.iter().map(ToString::to_string).collect() };
         let (path, prefix) = (&options.configuration, &options.prefix);
         let registry = registry::registry();
-        let tree = config::load(path, prefix, options.directives.as_deref(), &registry)
-            .map_err(lines)?;
+        let tree =
+            config::load(path, prefix, options.directives.as_deref(), &registry).map_err(lines)?;
         let plan = Self::of(tree, options, kept);
         plan.tree.finish().map_err(lines)?;
         Ok(plan)
@@ -119,7 +121,8 @@ impl Plan {
         let (mut servers, mut complaints) = (Vec::new(), Vec::new());
         if let Some(mail) = main.blocks("mail").first() {
             let mut reader = Reader::new(mail, prefix, kept);
-            servers = mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
+            servers =
+                mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
             complaints = reader.complaints;
             notes.extend(reader.notes);
             check_doors(mail, &servers);
@@ -134,7 +137,7 @@ impl Plan {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
         let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
         let mut faults = Vec::new();
-        let mut doors: Vec<(Listen, Vec<(Arc<Site>, bool)>)> = Vec::new();
+        let mut doors: Vec<(Listen, Sites)> = Vec::new();
         for server in &self.servers {
             let site = match server.site(&log, kept, &mut connectors, &mut names) {
                 Ok(site) => Arc::new(site),
@@ -205,7 +208,6 @@ fn check_doors(mail: &Block, servers: &[Server]) {
 
 /// Reads the blocks within `mail`.
 struct Reader<'a> {
-    mail: &'a Block,
     prefix: &'a Path,
     kept: &'a Kept,
     settings: proxy::Settings,
@@ -224,7 +226,6 @@ impl<'a> Reader<'a> {
         let formats = Formats::read(mail);
         let access_log = logs::access_targets(mail, prefix, &formats);
         Self {
-            mail,
             prefix,
             kept,
             settings: proxy::Settings::read(mail, &proxy::Settings::default()),
@@ -313,9 +314,9 @@ fn protocol(block: &Block, listens: &[Listen]) -> &'static Words {
         return block.choice("protocol", &choices).unwrap_or(&words::IMAP);
     }
     let port = listens.first().and_then(|listen| listen.endpoint.port());
-    let known = words::ALL.into_iter().find(|words| {
-        port.is_some_and(|port| port == words.port || port == words.tls_port)
-    });
+    let known = words::ALL
+        .into_iter()
+        .find(|words| port.is_some_and(|port| port == words.port || port == words.tls_port));
     known.unwrap_or_else(|| {
         if !listens.is_empty() {
             block.fault_here("unknown mail protocol for server: say \"protocol imap\" or \"pop3\"");
@@ -337,9 +338,8 @@ impl Server {
             None => main_log.clone(),
         };
         let alpn: &[&str] = &[self.words.name];
-        let config = (!self.tls.certificates.is_empty()).then(|| {
-            server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls)
-        });
+        let config = (!self.tls.certificates.is_empty())
+            .then(|| server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls));
         let config = config.map(|(config, fault)| {
             if let Some(fault) = fault {
                 log.line(Level::Error, None, fault);
@@ -414,8 +414,8 @@ pub struct Unusable {
 /// the text of all files, for `-T`.
 pub fn test(options: &Options) -> Result<String, Unusable> {
     let kept = Kept::new();
-    let plan = Plan::read(options, &kept)
-        .map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
+    let plan =
+        Plan::read(options, &kept).map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
     let fail = |faults| Unusable { syntax_is_ok: true, faults };
     if !plan.complaints.is_empty() {
         return Err(fail(plan.complaints));

@@ -61,7 +61,10 @@ impl Drop for PidFile {
 pub fn read(path: &Path) -> io::Result<i32> {
     let text = fs::read_to_string(path)?;
     text.trim().parse().map_err(|_| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("invalid PID number \"{}\"", text.trim()))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("invalid PID number \"{}\"", text.trim()),
+        )
     })
 }
 

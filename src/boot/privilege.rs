@@ -62,7 +62,8 @@ impl Identity {
     /// Becomes this user for good, and keeps the one capability that a reload needs.
     pub fn assume(&self) -> Result<(), Error> {
         let call = |call| move |cause| Error::Call { call, cause };
-        let name = CString::new(self.name.as_str()).map_err(|_| Error::NoUser(self.name.clone()))?;
+        let name =
+            CString::new(self.name.as_str()).map_err(|_| Error::NoUser(self.name.clone()))?;
         setgid(self.gid).map_err(call("setgid"))?;
         initgroups(&name, self.gid).map_err(call("initgroups"))?;
         nix::sys::prctl::set_keepcaps(true).map_err(call("prctl(PR_SET_KEEPCAPS)"))?;

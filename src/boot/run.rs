@@ -18,9 +18,9 @@ use super::pid::PidFile;
 use super::worker::Workers;
 use super::{Options, Start, figures, privilege, upgrade};
 use crate::net::accept::{self, Conn, Notice};
-use crate::net::limits::Gate;
 use crate::net::halt::{self, Halt};
-use crate::net::errno;
+use crate::net::limits::Gate;
+use crate::net::{Plain, errno};
 use crate::observe::{Level, Log, give_all_to, reopen_all, tasks};
 use crate::proxy;
 use crate::tls::certs::Identity;
@@ -249,9 +249,11 @@ impl Process {
     fn drain(&mut self, mut generation: Generation, for_good: bool) {
         let listeners = &self.listeners;
         let somebody_else = self.child.is_some();
-        generation.stop_accepting(|label| {
-            if for_good { somebody_else } else { listeners.has(label) }
-        });
+        generation.stop_accepting(
+            |label| {
+                if for_good { somebody_else } else { listeners.has(label) }
+            },
+        );
         let until = self.shutdown_timeout.map(|timeout| Instant::now() + timeout);
         self.draining.insert(generation.number, Drain { generation, until });
     }
@@ -327,7 +329,7 @@ impl Process {
         self.serve(model).map_err(|error| one("starting the new generation", &error))
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&self) {
         self.log.line(Level::Notice, None, "signal 10 (SIGUSR1) received, reopening logs");
         reopen_all(&self.log);
     }
@@ -366,7 +368,11 @@ impl Process {
     fn upgrade(&mut self) {
         self.log.line(Level::Notice, None, "signal 12 (SIGUSR2) received, starting new binary");
         if self.child.is_some() {
-            self.log.line(Level::Crit, None, "the changing binary signal is ignored: one has started");
+            self.log.line(
+                Level::Crit,
+                None,
+                "the changing binary signal is ignored: one has started",
+            );
             return;
         }
         let handed = self.pid.step_aside().and_then(|()| {
@@ -415,7 +421,7 @@ impl Process {
     }
 
     /// Looks whether certificates have changed on disk.
-    fn look(&mut self) {
+    fn look(&self) {
         let events = self.kept.certificates.refresh();
         for event in events.iter().chain(&self.kept.tls.refresh()) {
             match event {
@@ -478,6 +484,17 @@ impl accept::Host for Doorman {
         let session =
             proxy::accept::run(conn, Arc::clone(&self.door), self.cut.clone(), self.alive.clone());
         tasks::spawn("session", session);
+    }
+
+    fn turn_away(&mut self, stream: Plain) {
+        // Within TLS, or behind a PROXY header, there is nobody to tell yet.
+        if !self.door.ssl
+            && !self.door.proxy_protocol
+            && let Some(site) = self.door.default_site()
+        {
+            let _ = stream.try_write(site.words.too_busy.as_bytes());
+            site.counters.refused("too_busy");
+        }
     }
 
     fn notice(&mut self, notice: Notice) {

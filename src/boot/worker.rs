@@ -33,11 +33,12 @@ impl Workers {
             .build()?;
         self.handles.push(runtime.handle().clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::Builder::new().name(format!("worker {number}")).spawn(move || {
-            log::number_thread(u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1));
-            // An error says that the sender is gone, which means the same.
-            let _ = runtime.block_on(stopped);
-        })?;
+        let thread =
+            std::thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+                log::number_thread(u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1));
+                // An error says that the sender is gone, which means the same.
+                let _ = runtime.block_on(stopped);
+            })?;
         self.stops.push((stop, thread));
         Ok(())
     }

@@ -149,6 +149,7 @@ impl Block {
     }
 
     /// An address or a network.
+    #[cfg(test)]
     pub fn cidr(&self, name: &str) -> Option<Cidr> {
         self.first(name).and_then(|at| self.cidr_of(at, 0))
     }
@@ -280,6 +281,7 @@ impl Block {
     }
 
     /// Every name that a getter was asked for, whether it was there or not.
+    #[cfg(test)]
     pub fn names_read(&self) -> Vec<String> {
         self.asked().iter().cloned().collect()
     }

@@ -33,12 +33,14 @@ mod parse;
 mod tests;
 pub mod value;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+#[cfg(test)]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use block::{Block, Statement};
 pub use directive::{Context, Directive, EVENTS, MAIL, MAIN, ROUTE, SERVER, Takes, UPSTREAM};
-pub use fault::{Fault, Faults, Place};
+pub use fault::{Faults, Place};
 pub use parse::hold_for_any;
 pub use value::Cidr;
 
@@ -111,6 +113,7 @@ impl Tree {
     }
 
     /// The files read, the main file first.
+    #[cfg(test)]
     pub fn files(&self) -> Vec<PathBuf> {
         let files = self.sources.iter().filter(|source| source.content.is_some());
         files.map(|source| PathBuf::from(&*source.path)).collect()

@@ -27,6 +27,6 @@ pub mod server;
 pub mod stub;
 mod url;
 
-pub use client::{Cause, Client, Error, Head, MAX_HEAD};
-pub use names::{Answer, Names, Resolve};
+pub use client::{Cause, Client, MAX_HEAD};
+pub use names::Names;
 pub use url::Url;

@@ -51,6 +51,10 @@ pub enum Notice {
 pub trait Host {
     /// Must not block: it starts the session and returns.
     fn welcome(&mut self, conn: Conn);
+    /// There is no room: `stream` may be told so, at once, and is closed.
+    fn turn_away(&mut self, stream: Plain) {
+        drop(stream);
+    }
     fn notice(&mut self, notice: Notice);
 }
 
@@ -136,8 +140,11 @@ impl Door {
     fn receive(&mut self, stream: Plain, peer: Endpoint, host: &mut impl Host) {
         let permit = match self.gate.admit(peer.ip()) {
             Ok(permit) => permit,
-            // Dropped, so closed: better than a client that waits in a queue nobody serves.
-            Err(full) => return self.complain(full, host),
+            // Closed: better than a client that waits in a queue nobody serves.
+            Err(full) => {
+                host.turn_away(stream);
+                return self.complain(full, host);
+            }
         };
         let local = match self.endpoint.ip() {
             Some(ip) if ip.is_unspecified() => match stream.local() {

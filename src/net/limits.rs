@@ -77,6 +77,7 @@ impl Gate {
     }
 
     /// How many are in.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.0.now.load(Ordering::Relaxed)
     }

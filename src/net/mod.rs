@@ -15,8 +15,8 @@
 //! - A session that carries nothing holds no buffer.
 //! - A connection that waits in the kernel's queue when a listener is closed for good is still served.
 //!
-//! **Limits.** A relayed session whose reader has stalled keeps [`copy::way::WINDOW`] bytes of each
-//! direction, and at most [`copy::way::SCRATCH`] if it was quick before.
+//! **Limits.** A relayed session whose reader has stalled keeps at most [`copy::way::SCRATCH`] bytes of
+//! each direction; one that is idle keeps none.
 
 pub mod accept;
 pub mod addr;
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn an_error_is_worded_as_by_nginx() {
         let taken = io::Error::from_raw_os_error(98);
-        assert_eq!(super::errno(&taken), "98: Address already in use");
-        assert_eq!(super::errno(&io::Error::other("odd")), "odd");
+        assert_eq!(errno(&taken), "98: Address already in use");
+        assert_eq!(errno(&io::Error::other("odd")), "odd");
     }
 }

@@ -12,7 +12,9 @@ use super::Addr;
 use super::format::Format;
 use super::log::Tail;
 use super::metrics::Session;
-use super::sink::{Error, Memory, Sink, Target};
+#[cfg(test)]
+use super::sink::Memory;
+use super::sink::{Error, Sink, Target};
 use super::words::words;
 
 words! {
@@ -195,6 +197,7 @@ impl Access {
     }
 
     /// An access log that a test can read.
+    #[cfg(test)]
     pub fn memory(format: Arc<Format>) -> (Self, Memory) {
         let memory = Memory::default();
         (Self(Arc::new([(Sink::Memory(memory.clone()), format)])), memory)

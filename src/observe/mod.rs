@@ -35,8 +35,8 @@ mod variables;
 mod words;
 
 pub use addr::Addr;
-pub use files::{Failure, give_all_to, reopen_all};
-pub use log::{Level, Log, Tail};
+pub use files::{give_all_to, reopen_all};
+pub use log::{Level, Log};
 pub use metrics::Metrics;
-pub use sink::{Error, Memory, Target, because, write_errors};
+pub use sink::Target;
 pub use variables::docs as variables;

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(test)]
+use std::sync::{Mutex, PoisonError};
 
 use super::files::{self, Failure, LogFile};
 use super::log::Level;
@@ -56,6 +58,7 @@ pub enum Sink {
     File(Arc<LogFile>),
     Stderr,
     Syslog(Syslog),
+    #[cfg(test)]
     Memory(Memory),
 }
 
@@ -75,6 +78,7 @@ impl Sink {
             Self::File(file) => file.write(line),
             Self::Stderr => files::write_line(io::stderr().lock(), line),
             Self::Syslog(syslog) => syslog.send(level, line),
+            #[cfg(test)]
             Self::Memory(memory) => {
                 memory.push(line);
                 Ok(())
@@ -87,9 +91,11 @@ impl Sink {
 }
 
 /// Lines kept for a test to look at.
+#[cfg(test)]
 #[derive(Clone, Debug, Default)]
 pub struct Memory(Arc<Mutex<Vec<u8>>>);
 
+#[cfg(test)]
 impl Memory {
     fn push(&self, line: &[u8]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(line);

@@ -15,6 +15,7 @@ macro_rules! words {
         }
 
         impl $name {
+            #[allow(dead_code, reason = "not every list of words is gone through")]
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// The word that logs and metrics use. It does not change between releases.

@@ -45,7 +45,8 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
             let (site, record) = session.into_parts();
-            let relay = relay::run(stream, unread, pass, site, record, cut, (permit, counted, alive));
+            let relay =
+                relay::run(stream, unread, pass, site, record, cut, (permit, counted, alive));
             tasks::spawn("relay", relay);
         }
         Ok(Done::Settled { .. }) => {}

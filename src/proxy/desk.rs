@@ -7,21 +7,24 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 use super::directives::Header;
-use super::session::{Session, addr};
+use super::session::{Session, addr, reason};
 use super::site::{Security, Site, Towards};
 use crate::login::{
     Ask, Attempt, Dialogue, Granted, Identity, Kind, Offer, Refusal, Verdict, imap, pop3, words,
 };
 use crate::net::{Endpoint, Plain, Stream, connect};
 use crate::observe::Level;
+use crate::observe::Metrics;
 use crate::observe::access::Status;
-use crate::observe::metrics::{Login, Phase};
+use crate::observe::metrics::{Login, Phase, Side};
 use crate::route::{Asker, Route, Target};
 use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
 use crate::session::upgrade::Upgrade;
 use crate::tls;
+use crate::tls::client::Connected;
 use crate::wire::haproxy;
 
 /// How many addresses one login may try: an upstream with a hundred dead servers must not keep a
@@ -190,14 +193,15 @@ impl<'a> Desk<'a> {
         let tells = &towards.tells;
         let began = Instant::now();
         let deadline = began + tells.connect_timeout;
-        let mut plain = connect::open(&target.endpoint, connect::Options::default(), deadline).await?;
+        let mut plain =
+            connect::open(&target.endpoint, connect::Options::default(), deadline).await?;
         let client = self.client(site, attempt);
         introduce(&mut plain, tells.header, &client, &self.session.local).await?;
         let via = plain.local().ok().and_then(|local| local.ip());
         let stream = match &towards.security {
             Security::Implicit(connector) => {
-                let connected = connector.connect(plain, &host(target), deadline).await?;
-                Stream::Client(Box::new(connected.stream))
+                let connected = connector.connect(plain, &host(target), deadline).await;
+                Stream::Client(Box::new(counted(&site.metrics, connected)?))
             }
             Security::Off | Security::StartTls(_) => Stream::Plain(plain),
         };
@@ -221,7 +225,8 @@ impl<'a> Desk<'a> {
                 agent_version: attempt.claims.agent_version.clone(),
             },
         };
-        let call = Call { towards, target, greeted: AtomicBool::new(false) };
+        let call =
+            Call { metrics: &site.metrics, towards, target, greeted: AtomicBool::new(false) };
         let asked = Instant::now();
         let done = if site.words.name == words::POP3.name {
             call.log_in(stream, pop3::back::Back::new(ask)).await
@@ -354,6 +359,18 @@ fn tcp(endpoint: &Endpoint) -> SocketAddr {
     endpoint.tcp().unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }
 
+/// Counts a handshake with an upstream.
+fn counted(
+    metrics: &Metrics,
+    connected: Result<Connected<Plain>, tls::error::Error>,
+) -> Result<TlsStream<Plain>, tls::error::Error> {
+    match &connected {
+        Ok(done) => metrics.handshake(Side::Upstream, done.protocol, done.resumed),
+        Err(error) => metrics.handshake_failed(Side::Upstream, reason(error)),
+    }
+    connected.map(|connected| connected.stream)
+}
+
 /// What the upstream is called where its certificate is checked.
 fn host(target: &Target) -> String {
     match (&target.host, &target.endpoint) {
@@ -365,6 +382,7 @@ fn host(target: &Target) -> String {
 
 /// One login at one address.
 struct Call<'a> {
+    metrics: &'a Metrics,
     towards: &'a Towards,
     target: &'a Target,
     greeted: AtomicBool,
@@ -403,11 +421,9 @@ impl Upgrade for Call<'_> {
             return Err("TLS was not asked for".to_owned());
         };
         let deadline = Instant::now() + Duration::min(self.towards.tells.auth_timeout, HANDSHAKE);
-        let connected = connector
-            .connect(plain, &host(self.target), deadline)
-            .await
-            .map_err(|error| error.to_string())?;
-        Ok((Stream::Client(Box::new(connected.stream)), None))
+        let connected = connector.connect(plain, &host(self.target), deadline).await;
+        let stream = counted(self.metrics, connected).map_err(|error| error.to_string())?;
+        Ok((Stream::Client(Box::new(stream)), None))
     }
 }
 

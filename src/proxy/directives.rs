@@ -23,9 +23,9 @@ pub const DIRECTIVES: &[Directive] = &[
         within: &[MAIL],
         takes: Takes::Block(0, 0, SERVER),
         repeats: true,
+        default: "",
         doc: "A virtual server. Several may share an address and port: `server_name` tells them \
               apart by the name the client asks for in TLS (SNI).",
-        ..HERE
     },
     Directive {
         name: "listen",
@@ -251,7 +251,6 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "main",
         doc: "`log_format NAME [escape=default|json|none] 'TEXT WITH $VARIABLES'…`: the shape of an \
               access line. `main` and `json` are built in.",
-        ..HERE
     },
     Directive {
         name: "access_log",
@@ -424,12 +423,8 @@ impl Tells {
     pub fn read(block: &Block, outer: &Self) -> Self {
         const TELLS: &[(&str, Tell)] =
             &[("auto", Tell::Auto), ("on", Tell::On), ("off", Tell::Off)];
-        const HEADERS: &[(&str, Header)] = &[
-            ("off", Header::Off),
-            ("on", Header::V1),
-            ("v1", Header::V1),
-            ("v2", Header::V2),
-        ];
+        const HEADERS: &[(&str, Header)] =
+            &[("off", Header::Off), ("on", Header::V1), ("v1", Header::V1), ("v2", Header::V2)];
         let time = |name, outer| block.time(name).unwrap_or(outer);
         let tell = |name, outer| block.choice(name, TELLS).unwrap_or(outer);
         Self {
@@ -471,7 +466,9 @@ fn mechanisms(block: &Block, name: &str) -> Option<Mechanisms> {
             other => fault(
                 block,
                 name,
-                format!("invalid value \"{other}\" in \"{name}\" directive, it must be \"plain\" or \"login\""),
+                format!(
+                    "invalid value \"{other}\" in \"{name}\" directive, it must be \"plain\" or \"login\""
+                ),
             ),
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::desk::Upstream;
 use super::site::Site;
-use crate::net::copy::{self, Why};
 use crate::net::Stream;
+use crate::net::copy::{self, Why};
 use crate::net::halt::Halt;
 use crate::observe::Level;
 use crate::observe::access::{End, Record};

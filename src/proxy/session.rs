@@ -21,7 +21,6 @@ use crate::tls::server;
 /// One session before its relay. The driver, the desk and the upgrade to TLS share it.
 #[derive(Debug)]
 pub struct Session {
-    pub number: u64,
     /// Who connected: a balancer, or the client.
     pub peer: Endpoint,
     /// The client, as far as is known and believed.
@@ -58,7 +57,7 @@ impl Session {
         let record = Record::open(site.access.clone(), line, site.counters.session());
         let state = Mutex::new(State { site: Arc::clone(site), record });
         let breaches = AtomicU32::new(0);
-        Self { number, peer, client, local, proxied, door: Arc::clone(door), state, breaches }
+        Self { peer, client, local, proxied, door: Arc::clone(door), state, breaches }
     }
 
     /// The virtual server that holds now: TLS may have changed it.
@@ -172,7 +171,7 @@ impl Watcher for Session {
 }
 
 /// As the metric names it.
-fn reason(error: &Error) -> &'static str {
+pub fn reason(error: &Error) -> &'static str {
     match error {
         Error::Silent => "timeout",
         Error::Left(_) => "closed",

@@ -30,10 +30,9 @@ mod template;
 
 use std::sync::Arc;
 
-pub use asker::{Asker, Certificate, Proxied, Tls};
+pub use asker::{Asker, Proxied, Tls};
 pub use directives::{DIRECTIVES, Settings};
-pub use group::{Group, Groups, Target, Targets};
-pub use lookup::hold_for_any;
+pub use group::{Group, Target, Targets};
 
 use crate::http::Names;
 use crate::login::{Attempt, Kind, Refusal, Secret};

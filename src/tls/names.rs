@@ -75,10 +75,6 @@ impl<T> Names<T> {
         self.servers.get(index)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.servers.iter()
-    }
-
     fn by_name(&self, asked: &str) -> Option<usize> {
         if asked.len() > MAX_NAME {
             return None;
@@ -131,7 +127,7 @@ impl Pattern {
 }
 
 /// What must hold for any name at all.
-#[doc(hidden)]
+#[cfg(test)]
 pub fn hold_for_any(input: &str) {
     let mut names = Names::default();
     let problems = names.add(0, &["never.example"], true);

@@ -8,6 +8,3 @@ pub mod front;
 pub mod refusal;
 #[cfg(test)]
 mod tests;
-
-pub use back::Back;
-pub use front::Front;

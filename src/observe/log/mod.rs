@@ -15,10 +15,12 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub use level::{Level, UnknownLevel};
+pub use level::Level;
 
 use super::escape::{self, Style, Writer};
-use super::sink::{Error, Memory, Sink, Target};
+#[cfg(test)]
+use super::sink::Memory;
+use super::sink::{Error, Sink, Target};
 use super::{Addr, clock};
 
 /// The longest line, newline included: nginx's `NGX_MAX_ERROR_STR`.
@@ -74,16 +76,14 @@ impl Log {
         Ok(Self::to(targets.iter().map(open).collect::<Result<_, Error>>()?))
     }
 
-    pub fn stderr(level: Level) -> Self {
-        Self::to(vec![(Sink::Stderr, level)])
-    }
-
     /// A log that says nothing.
+    #[cfg(test)]
     pub fn silent() -> Self {
         Self::to(Vec::new())
     }
 
     /// A log that a test can read.
+    #[cfg(test)]
     pub fn memory(level: Level) -> (Self, Memory) {
         let memory = Memory::default();
         (Self::to(vec![(Sink::Memory(memory.clone()), level)]), memory)

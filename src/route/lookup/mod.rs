@@ -8,6 +8,7 @@
 //! - An authorization identity goes as `Auth-Authz-User`, escaped as `Auth-User` is; `Auth-User`
 //!   stays the name whose password `Auth-Pass` is.
 
+#[cfg(test)]
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -283,7 +284,7 @@ fn place(server: &[u8], port: u16) -> Option<Place> {
 }
 
 /// What must hold for any answer at all: it says one thing, in words that can be passed on.
-#[doc(hidden)]
+#[cfg(test)]
 pub fn hold_for_any(headers: &[(Vec<u8>, Vec<u8>)]) {
     let mut map = HeaderMap::new();
     for (name, value) in headers {

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::login::{Claims, Mechanism};
-use crate::route::{Certificate, Proxied, Tls};
+use crate::route::asker::Certificate;
+use crate::route::{Proxied, Tls};
 
 fn attempt(user: &[u8], pass: &[u8]) -> Attempt {
     Attempt {

@@ -102,7 +102,6 @@ pub struct Connector {
 pub struct Connected<IO> {
     pub stream: TlsStream<IO>,
     pub protocol: &'static str,
-    pub cipher: &'static str,
     pub resumed: bool,
 }
 
@@ -139,10 +138,8 @@ impl Connector {
         let handshake = Box::pin(connector.connect_with(name, io, limit));
         let stream = timeout_at(deadline, handshake).await.map_err(|_| Error::Silent)??;
         let (_, session) = stream.get_ref();
-        let suite = session.negotiated_cipher_suite();
         Ok(Connected {
             protocol: suites::version_name(session.protocol_version()),
-            cipher: suites::cipher_name(suite.map(|suite| suite.suite())),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
             stream,
         })

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::login::pop3::{Back, back};
+use crate::login::pop3::back::{self, Back};
 use crate::login::{Ask, Identity, Offer, Secret, Tell};
 
 fn ask() -> Ask {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::login::pop3::{Front, front};
+use crate::login::pop3::front::{self, Front};
 use crate::login::{Mechanisms, Offer, StartTls};
 use crate::wire::sasl::encode;
 
