@@ -362,7 +362,7 @@ impl Server {
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
             offer: Arc::new(self.offer(config.is_some())),
             tls: config,
-            router: Router::new(&self.route, &names.of(&self.route.resolver)),
+            router: Router::new(&self.route, &names.of(&self.route.resolver, main_log)),
             towards: towards("", &self.towards)?,
             groups,
             log,

@@ -1,33 +1,27 @@
 //! Resolvers, one for each way that a configuration asks for names to be resolved.
 
-use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
-use crate::http::{Names, Resolve};
-use crate::route::directives::Resolver as Settings;
+use crate::http::Names;
+use crate::net::dns::{Resolver, Settings, Stale};
+use crate::observe::{Level, Log};
 
-/// The resolvers of one configuration.
+/// The resolvers of one configuration. There are few ways to ask, so a list is enough.
 #[derive(Debug, Default)]
-pub struct Resolvers(HashMap<Settings, Names>);
+pub struct Resolvers(Vec<(Settings, Names)>);
 
 impl Resolvers {
-    /// The one that resolves as `settings` say.
-    pub fn of(&mut self, settings: &Settings) -> Names {
-        let names = self.0.entry(settings.clone());
-        Arc::clone(names.or_insert_with(|| Arc::new(Dns)))
-    }
-}
-
-#[derive(Debug)]
-struct Dns;
-
-impl Resolve for Dns {
-    fn resolve<'a>(&'a self, name: &'a str) -> crate::http::Answer<'a> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            let found: Vec<_> = found.map(|address| address.ip()).collect();
-            if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
-        })
+    /// The one that resolves as `settings` say, and tells `log` when it has to use old answers.
+    pub fn of(&mut self, settings: &Settings, log: &Log) -> Names {
+        if let Some((_, names)) = self.0.iter().find(|(known, _)| known == settings) {
+            return Arc::clone(names);
+        }
+        let log = log.clone();
+        let tell = move |stale: Stale| {
+            log.line(Level::Warn, None, format_args!("{}: using the last answer", stale.cause));
+        };
+        let names: Names = Arc::new(Resolver::new(settings.clone(), tell));
+        self.0.push((settings.clone(), Arc::clone(&names)));
+        names
     }
 }

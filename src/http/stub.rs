@@ -1,6 +1,5 @@
 //! A scripted HTTP server for tests: what it was asked, how often it was connected to.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::names::{Answer, Resolve};
+use crate::net::dns::Error;
 use crate::observe::tasks;
 
 /// What the stub does about one request.
@@ -144,6 +144,8 @@ impl Resolve for Book {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let pages = self.pages.lock().unwrap();
         let found = pages.iter().find(|(known, _)| known == name).map(|(_, ips)| ips.clone());
-        Box::pin(async move { found.ok_or_else(|| io::ErrorKind::NotFound.into()) })
+        Box::pin(
+            async move { found.map(Arc::from).ok_or_else(|| Error::NotFound(name.to_owned())) },
+        )
     }
 }

@@ -15,12 +15,14 @@
 //! - A session that carries nothing holds no buffer.
 //! - A connection that waits in the kernel's queue when a listener is closed for good is still served.
 //!
-//! **Limits.** One relayed session keeps at most [`copy::SCRATCH`] bytes in each direction.
+//! **Limits.** A relayed session whose reader has stalled keeps [`copy::way::WINDOW`] bytes of each
+//! direction, and at most [`copy::way::SCRATCH`] if it was quick before.
 
 pub mod accept;
 pub mod addr;
 pub mod connect;
 pub mod copy;
+pub mod dns;
 pub mod halt;
 pub mod handover;
 pub mod header;
@@ -46,6 +48,28 @@ pub fn errno(error: &std::io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use std::io;
+
+    use super::accept::{Conn, Host, Leave, Notice};
+    use super::*;
+
+    struct Deaf;
+
+    impl Host for Deaf {
+        fn welcome(&mut self, _: Conn) {}
+        fn notice(&mut self, _: Notice) {}
+    }
+
+    /// Workers have a runtime each, but nothing here may count on it.
+    #[test]
+    fn what_is_awaited_may_move_between_threads() {
+        fn is_send<T: Send>(_: T) {}
+        let _ =
+            |socket, gate, stop: halt::Halt<Leave>| is_send(accept::run(socket, gate, stop, Deaf));
+        let _ = |names: &dns::Resolver| is_send(names.resolve("a"));
+        let _ = |to: &Endpoint, at| is_send(connect::open(to, connect::Options::default(), at));
+        let parse = |_: &[u8]| crate::wire::Parsed::<(), ()>::More;
+        let _ = |from: &Plain, at| is_send(header::read(from, at, parse));
+    }
 
     #[test]
     fn an_error_is_worded_as_by_nginx() {

@@ -47,23 +47,16 @@ impl Plain {
         })
     }
 
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_write_ready(cx),
-            Self::Unix(stream) => stream.poll_write_ready(cx),
-        }
-    }
-
     /// Runs a system call on the socket; `WouldBlock` from it clears the readiness, so that the
     /// next wait is a wait.
-    pub fn try_io<T>(
+    fn try_io<T>(
         &self,
         interest: Interest,
         call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,

@@ -39,4 +39,4 @@ pub use files::{Failure, give_all_to, reopen_all};
 pub use log::{Level, Log, Tail};
 pub use metrics::Metrics;
 pub use sink::{Error, Memory, Target, because, write_errors};
-pub use variables::{VARIABLES, Variable};
+pub use variables::docs as variables;

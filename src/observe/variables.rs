@@ -17,6 +17,16 @@ pub struct Variable {
     pub value: fn(&Line, SystemTime, &mut Vec<u8>),
 }
 
+/// The table of `docs/variables.md`.
+pub fn docs() -> String {
+    let mut text = "| variable | what it says |\n|---|---|\n".to_owned();
+    for Variable { name, doc, .. } in VARIABLES {
+        // A `String` takes everything.
+        let _ = writeln!(text, "| `${name}` | {doc} |");
+    }
+    text
+}
+
 /// Every variable, in the order that `docs/` shows them.
 pub const VARIABLES: &[Variable] = &[
     Variable {

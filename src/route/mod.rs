@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use directives::{DIRECTIVES, Settings};
-pub use group::{Group, Groups, Target, Targets, Unresolved};
+pub use group::{Group, Groups, Target, Targets};
 pub use lookup::hold_for_any;
 
 use crate::http::Names;
@@ -54,7 +54,7 @@ pub struct Router {
 #[derive(Debug)]
 enum Source {
     Table(Arc<Table>),
-    Handler(Handler),
+    Handler(Box<Handler>),
 }
 
 /// Where a login goes, and as whom.
@@ -102,9 +102,9 @@ impl Error {
 
     fn refusal(&self) -> Refusal {
         match self {
-            Self::Handler(error) if error.flaw.is_passing() => Refusal::new(Kind::Unavailable),
-            // As nginx: an internal error, and the session ends.
-            Self::Handler(_) => Refusal { close: true, ..Refusal::new(Kind::Internal) },
+            // nginx says "internal server error" and hangs up. But the fault is the handler's, it
+            // will pass, and the client shall not doubt its password.
+            Self::Handler(_) => Refusal::new(Kind::Unavailable),
             Self::Nowhere(_) | Self::Unknown => Refusal::new(Kind::BadCredentials),
         }
     }
@@ -126,7 +126,7 @@ impl Router {
         if let Some(url) = &settings.auth_http {
             let (headers, timeout) = (&settings.headers, settings.timeout);
             let handler = Handler::new(url.clone(), headers, timeout, Arc::clone(names));
-            sources.push(Source::Handler(handler));
+            sources.push(Source::Handler(Box::new(handler)));
         }
         Self { sources, names: Arc::clone(names) }
     }

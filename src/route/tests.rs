@@ -44,7 +44,7 @@ async fn found(outcome: Result<Route, NotFound>) -> String {
     let mut route = match outcome {
         Ok(route) => route,
         Err(NotFound { refusal, cause }) => {
-            let Refusal { kind, text, wait, close } = refusal;
+            let Refusal { kind, text, wait, close, .. } = refusal;
             let cause = cause.map(|cause| format!(" ({}: {cause})", cause.level().name()));
             return format!("{kind:?} {text:?} {wait:?} {close}{}", cause.unwrap_or_default());
         }
@@ -122,19 +122,19 @@ async fn each_answer_becomes_a_route_or_a_refusal() {
         ),
         (
             head(200, &OK[..2]),
-            "Internal None 0ns true (error: auth http server A did not send server or port)",
+            "Unavailable None 0ns false (error: auth http server A did not send server or port)",
         ),
         (
             head(200, &[OK[0], OK[1], ("Auth-Port", "x")]),
-            "Internal None 0ns true (error: auth http server A sent invalid server port:\"x\")",
+            "Unavailable None 0ns false (error: auth http server A sent invalid server port:\"x\")",
         ),
         (
             Reply::Close("Auth-Status: OK\r\n\r\n".to_owned()),
-            "Internal None 0ns true (error: auth http server A sent invalid response)",
+            "Unavailable None 0ns false (error: auth http server A sent invalid response)",
         ),
         (
             head(200, &[("X-Long", "x".repeat(70_000).as_str())]),
-            "Internal None 0ns true (error: auth http server A sent response longer than 16384 \
+            "Unavailable None 0ns false (error: auth http server A sent response longer than 16384 \
              bytes)",
         ),
         (
@@ -163,8 +163,8 @@ async fn a_handler_that_is_away_is_told() {
     );
     assert_eq!(
         find(&router("auth_http nowhere.example:8080/;")).await,
-        "Unavailable None 0ns false (error: auth http server nowhere.example:8080 could not be \
-         resolved (entity not found))"
+        "Unavailable None 0ns false (error: auth http server nowhere.example:8080 is unknown: \
+         nowhere.example could not be resolved (3: Host not found))"
     );
 }
 

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::casing;
 use super::names::Names;
-use crate::net::{Place, Plain, connect};
+use crate::net::{Place, Plain, connect, dns};
 use crate::observe::tasks;
 
 /// The longest response head that is read, in bytes. nginx takes 1,024.
@@ -68,8 +68,8 @@ pub struct Error {
 /// The parties at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    #[error("host not found")]
-    Unknown(#[source] io::Error),
+    #[error(transparent)]
+    Unknown(#[from] dns::Error),
     #[error("connect() failed")]
     Unreachable(#[source] io::Error),
     /// The deadline passed, whatever was being waited for.
@@ -163,11 +163,11 @@ impl Client {
         let endpoints = match &self.origin {
             Place::Fixed(endpoint) => vec![endpoint.clone()],
             Place::Named { host, port } => {
-                let found = self.names.resolve(host).await.map_err(Cause::Unknown)?;
-                found.into_iter().map(|ip| SocketAddr::new(ip, *port).into()).collect()
+                let found = self.names.resolve(host).await?;
+                found.iter().map(|ip| SocketAddr::new(*ip, *port).into()).collect()
             }
         };
-        let mut failed = Cause::Unknown(io::Error::other("no address"));
+        let mut failed = Cause::Unknown(dns::Error::NotFound(self.origin.to_string()));
         // One address that swallows our packets must not eat the time of the others.
         let share = within / u32::try_from(endpoints.len().max(1)).unwrap_or(u32::MAX);
         for endpoint in endpoints {

@@ -8,7 +8,7 @@
 //! - One wake-up for a line each way is one read and one write.
 //! - A half-close is passed on, after all that was said before it; the other direction goes on.
 //! - One timer for a session, however much it carries.
-//! - No session keeps a thread for longer than [`TURN`] bytes at a time.
+//! - No session keeps a thread for longer than [`way::TURN`] bytes at a time.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,9 +21,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Stream;
 use super::halt::Halt;
 
-mod way;
+pub mod way;
 
-pub use way::{SCRATCH, TURN};
 use way::{Side, Way};
 
 /// What had been read of each side before the relay began.
@@ -130,9 +129,11 @@ impl Relay {
                 return self.end(why, cx);
             }
         };
-        if self.up.is_shut() && self.down.is_shut() {
-            let first = self.first.map_or(Why::Shutdown, Why::from);
-            return self.end(first, cx);
+        if let Some(first) = self.first
+            && self.up.is_shut()
+            && self.down.is_shut()
+        {
+            return self.end(first.into(), cx);
         }
         let now = Instant::now();
         if moved {

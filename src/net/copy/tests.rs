@@ -10,6 +10,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::super::halt::halt;
 use super::super::{Plain, Stream};
+use super::way::SCRATCH;
 use super::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

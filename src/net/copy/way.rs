@@ -10,11 +10,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::Stream;
 
-/// How much is read before it is written, and so the most that one direction can keep.
-pub const SCRATCH: usize = 64 << 10;
+/// How much is read before it is written, at most. Moving 1 MiB bodies, 64 KiB cost 1, 256 KiB 0.85
+/// and 512 KiB 0.7 of the time; `splice(2)` through a pipe of 1 MiB, 0.75.
+pub const SCRATCH: usize = 512 << 10;
+
+/// What a direction begins with and falls back to when its receiver is slow, so that a stalled
+/// session keeps no more; one that was quick until it stalled keeps up to [`SCRATCH`], for once.
+pub const WINDOW: usize = 32 << 10;
 
 /// How much one direction moves before other sessions get their turn.
-pub const TURN: usize = 8 * SCRATCH;
+pub const TURN: usize = SCRATCH;
 
 thread_local! {
     /// One for all sessions of a worker: it holds bytes only within one call.
@@ -26,6 +31,8 @@ pub struct Way {
     kept: Vec<u8>,
     sent: usize,
     pub bytes: u64,
+    /// How much to read at once.
+    window: u32,
     stage: Stage,
     /// A write may still lie in TLS's buffers.
     unflushed: bool,
@@ -63,7 +70,14 @@ impl Way {
     pub fn new(kept: Vec<u8>) -> Self {
         // An empty buffer may be a large one.
         let kept = if kept.is_empty() { Vec::new() } else { kept };
-        Self { kept, sent: 0, bytes: 0, stage: Stage::Open, unflushed: false }
+        Self {
+            kept,
+            sent: 0,
+            bytes: 0,
+            window: WINDOW as u32,
+            stage: Stage::Open,
+            unflushed: false,
+        }
     }
 
     /// Whether its sender has not closed.
@@ -175,6 +189,15 @@ impl Way {
             }
         }
         Ok(())
+    }
+
+    /// Reads more at once while both sides are quick, and less when the receiver is not.
+    fn adapt(&mut self, read: &Read) {
+        self.window = match read {
+            _ if !self.kept.is_empty() => (self.window / 2).max(WINDOW as u32),
+            Read::Full => (self.window * 2).min(SCRATCH as u32),
+            Read::Drained | Read::Closed => self.window,
+        };
     }
 
     fn count(&mut self, written: usize, to: &Stream) {

@@ -170,7 +170,7 @@ fn size(value: &str) -> Option<usize> {
     digits.parse::<usize>().ok().filter(|count| *count > 0)?.checked_mul(unit)
 }
 
-fn seconds(value: &str) -> Option<Duration> {
+pub fn seconds(value: &str) -> Option<Duration> {
     let (digits, unit) = match value.as_bytes().last()? {
         b's' => (&value[..value.len() - 1], 1),
         b'm' => (&value[..value.len() - 1], 60),

@@ -1,6 +1,5 @@
 //! The directives of this room, and what they mean.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use hyper::header::{
 
 use super::group::{Group, Groups};
 use super::table::Table;
-use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM, value};
+use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
 use crate::http::Url;
-use crate::net::{Endpoint, Place};
+use crate::net::dns;
 
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
@@ -112,19 +111,8 @@ pub struct Settings {
     /// Names as they are spelled.
     pub headers: Arc<[(String, HeaderValue)]>,
     pub timeout: Duration,
-    pub resolver: Resolver,
-}
-
-/// Whom to ask for the addresses of names, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Resolver {
-    /// None: as the system is set up.
-    pub servers: Vec<SocketAddr>,
-    /// Instead of what an answer says of itself.
-    pub valid: Option<Duration>,
-    pub ipv4: bool,
-    pub ipv6: bool,
-    pub timeout: Duration,
+    /// What a [`dns::Resolver`] is made from.
+    pub resolver: dns::Settings,
 }
 
 impl Default for Settings {
@@ -135,15 +123,8 @@ impl Default for Settings {
             auth_http: None,
             headers: Arc::default(),
             timeout: Duration::from_secs(60),
-            resolver: Resolver::default(),
+            resolver: dns::Settings::default(),
         }
-    }
-}
-
-impl Default for Resolver {
-    fn default() -> Self {
-        let timeout = Duration::from_secs(30);
-        Self { servers: Vec::new(), valid: None, ipv4: true, ipv6: true, timeout }
     }
 }
 
@@ -223,38 +204,17 @@ fn header(block: &Block, at: &Statement) -> Option<(String, HeaderValue)> {
     Some((name.to_owned(), value))
 }
 
-fn resolver(block: &Block, outer: &Resolver) -> Resolver {
+fn resolver(block: &Block, outer: &dns::Settings) -> dns::Settings {
     let timeout = block.time("resolver_timeout").unwrap_or(outer.timeout);
     let Some(at) = block.statement("resolver") else {
-        return Resolver { timeout, ..outer.clone() };
+        return dns::Settings { timeout, ..outer.clone() };
     };
-    let mut resolver = Resolver { timeout, ..Resolver::default() };
-    for arg in at.args() {
-        let is_understood = match arg.split_once('=') {
-            Some(("valid", text)) => {
-                resolver.valid = value::time(text);
-                resolver.valid.is_some()
-            }
-            Some(("ipv4", text)) => value::flag(text).map(|on| resolver.ipv4 = on).is_some(),
-            Some(("ipv6", text)) => value::flag(text).map(|on| resolver.ipv6 = on).is_some(),
-            Some(_) => false,
-            None if arg == "off" && at.args().len() == 1 => true,
-            None => match Place::parse(arg, Some(53)) {
-                Ok(Place::Fixed(Endpoint::Tcp(server))) => {
-                    resolver.servers.push(server);
-                    true
-                }
-                _ => false,
-            },
-        };
-        if !is_understood {
-            block.fault(at, format!("invalid parameter \"{arg}\""));
-        }
-    }
-    if !resolver.ipv4 && !resolver.ipv6 {
-        block.fault(at, "\"ipv4\" and \"ipv6\" cannot both be \"off\"");
-    }
-    resolver
+    let args: Vec<_> = at.args().iter().map(String::as_str).collect();
+    let settings = dns::Settings::parse(&args).unwrap_or_else(|fault| {
+        block.fault(at, fault);
+        None
+    });
+    dns::Settings { timeout, ..settings.unwrap_or_default() }
 }
 
 #[cfg(test)]

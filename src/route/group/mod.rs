@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::{Block, Statement};
 use crate::http::Names;
-use crate::net::{Endpoint, Place, addr};
+use crate::net::{Endpoint, Place, addr, dns};
 
 /// The groups of one configuration, by name.
 pub type Groups = BTreeMap<String, Arc<Group>>;
@@ -116,15 +115,6 @@ pub struct Target {
     pub host: Option<Arc<str>>,
 }
 
-/// A server's name has no address now.
-#[derive(Debug, thiserror::Error)]
-#[error("host \"{host}\" could not be resolved ({})", crate::net::errno(cause))]
-pub struct Unresolved {
-    pub host: Arc<str>,
-    #[source]
-    pub cause: io::Error,
-}
-
 impl Targets {
     pub fn new(servers: Arc<[Server]>, turn: usize, names: &Names) -> Self {
         let (names, rest) = (Arc::clone(names), VecDeque::new());
@@ -135,7 +125,7 @@ impl Targets {
     /// protocol's own.
     ///
     /// A server whose name has no address is told and stepped over: the next call goes on behind it.
-    pub async fn next(&mut self, port: u16) -> Option<Result<Target, Unresolved>> {
+    pub async fn next(&mut self, port: u16) -> Option<Result<Target, dns::Error>> {
         if let Some(address) = self.rest.pop_front() {
             let endpoint = Endpoint::Tcp(address);
             return Some(Ok(Target { endpoint, host: self.host.clone() }));
@@ -147,19 +137,18 @@ impl Targets {
         self.begun += 1;
         let endpoint = match place {
             Place::Named { host, port: written } => {
-                let (host, port) = (Arc::from(host.as_str()), or_standard(*written, port));
+                let (host, port) = (Arc::<str>::from(host.as_str()), or_standard(*written, port));
                 let found = match self.names.resolve(&host).await {
                     Ok(found) => found,
-                    Err(cause) => return Some(Err(Unresolved { host, cause })),
+                    Err(error) => return Some(Err(error)),
                 };
-                self.rest = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+                self.rest = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
                 // The addresses of one name take turns as well, once all servers have had theirs.
                 if let Some(last) = self.rest.len().checked_sub(1) {
                     self.rest.rotate_left(self.turn / self.servers.len() % (last + 1));
                 }
                 let Some(address) = self.rest.pop_front() else {
-                    let cause = io::Error::other("no address");
-                    return Some(Err(Unresolved { host, cause }));
+                    return Some(Err(dns::Error::NotFound(host.to_string())));
                 };
                 self.host = Some(host);
                 return Some(Ok(Target { endpoint: address.into(), host: self.host.clone() }));

@@ -18,7 +18,7 @@ use hyper::{Request, StatusCode};
 use super::asker::Asker;
 use crate::http::{self, MAX_HEAD, Url};
 use crate::login::{Attempt, Secret, passable};
-use crate::net::{Endpoint, Place, errno};
+use crate::net::{Endpoint, Place, dns, errno};
 
 /// The longest `Auth-Wait` that is honoured.
 pub const MAX_WAIT: Duration = Duration::from_secs(3600);
@@ -73,8 +73,8 @@ pub struct Accepted {
 /// log does.
 #[derive(Debug, thiserror::Error)]
 pub enum Flaw {
-    #[error("could not be resolved ({0})")]
-    Unknown(String),
+    #[error("is unknown: {0}")]
+    Unknown(dns::Error),
     #[error("connect() failed ({0})")]
     Unreachable(String),
     #[error("timed out")]
@@ -97,29 +97,10 @@ pub enum Flaw {
     WaitsForEver(u32),
 }
 
-impl Flaw {
-    /// Whether it may be gone on the next try; otherwise somebody has to mend the handler.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unknown(_)
-            | Self::Unreachable(_)
-            | Self::Silent
-            | Self::Left
-            | Self::Failed(_)
-            | Self::WaitsForEver(_) => true,
-            Self::TooLarge
-            | Self::Invalid
-            | Self::NoServer
-            | Self::BadServer(_)
-            | Self::BadPort(_) => false,
-        }
-    }
-}
-
 impl From<http::Cause> for Flaw {
     fn from(cause: http::Cause) -> Self {
         match cause {
-            http::Cause::Unknown(error) => Self::Unknown(errno(&error)),
+            http::Cause::Unknown(error) => Self::Unknown(error),
             http::Cause::Unreachable(error) => Self::Unreachable(errno(&error)),
             http::Cause::Silent => Self::Silent,
             http::Cause::Left(_) => Self::Left,

@@ -1,0 +1,217 @@
+//! What is measured: the load, the unit of its cost, and the ratio to nginx that gatepost shall reach.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::peers::Peer;
+use crate::{Result, spent};
+
+/// No load takes longer: the slowest, 8,000 logins over TLS through a slow proxy, takes a tenth of it.
+const LONGEST: Duration = Duration::from_secs(120);
+/// The proxy notices that its clients have left.
+const AFTERWARDS: Duration = Duration::from_millis(100);
+/// Until an idle session is really idle: what was allocated for its login has been given back.
+const SETTLED: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    MsPerLogin,
+    SecondsPerGb,
+    UsPerRoundTrip,
+    UsPerHandshake,
+    KibPerSession,
+    MsLatency,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    pub name: &'static str,
+    pub unit: Unit,
+    /// What gatepost shall need at the most, as a part of what nginx needs.
+    pub goal: Option<f64>,
+    work: &'static str,
+    tls: bool,
+    clients: u64,
+    bound: Bound,
+    resume: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    Count(u64),
+    Seconds(f64),
+}
+
+const fn row(
+    name: &'static str,
+    unit: Unit,
+    goal: Option<f64>,
+    work: &'static str,
+    clients: u64,
+    bound: Bound,
+) -> Measure {
+    Measure { name, unit, goal, work, tls: false, clients, bound, resume: false }
+}
+
+const fn over_tls(row: Measure) -> Measure {
+    Measure { tls: true, ..row }
+}
+
+const fn resumed(row: Measure) -> Measure {
+    Measure { resume: true, ..row }
+}
+
+use Bound::{Count, Seconds};
+use Unit::{KibPerSession, MsLatency, MsPerLogin, SecondsPerGb, UsPerHandshake, UsPerRoundTrip};
+
+pub const ALL: &[Measure] = &[
+    row("login-plain", MsPerLogin, Some(0.90), "login", 256, Count(16_000)),
+    over_tls(row("login-tls", MsPerLogin, Some(0.65), "login", 256, Count(8_000))),
+    row("fetch-plain", SecondsPerGb, Some(0.55), "fetch", 4, Seconds(4.0)),
+    over_tls(row("fetch-tls", SecondsPerGb, Some(0.35), "fetch", 4, Seconds(4.0))),
+    row("noop-plain", UsPerRoundTrip, Some(0.95), "noop", 16, Seconds(4.0)),
+    over_tls(row("noop-tls", UsPerRoundTrip, None, "noop", 16, Seconds(4.0))),
+    over_tls(row("handshake-full", UsPerHandshake, None, "handshake", 256, Count(8_000))),
+    resumed(over_tls(row(
+        "handshake-resumed",
+        UsPerHandshake,
+        None,
+        "handshake",
+        256,
+        Count(8_000),
+    ))),
+    row("idle-plain", KibPerSession, Some(0.40), "idle", 1, Count(5_000)),
+    over_tls(row("idle-tls", KibPerSession, Some(0.42), "idle", 1, Count(5_000))),
+    over_tls(row("latency-tls", MsLatency, None, "login", 1, Count(50))),
+];
+
+impl Measure {
+    /// A tenth of the work, to see whether everything runs.
+    pub const fn quick(self) -> Self {
+        let bound = match self.bound {
+            Count(count) if count < 1_000 => Count(count),
+            Count(count) => Count(count / 8),
+            Seconds(_) => Seconds(0.5),
+        };
+        Self { bound, ..self }
+    }
+
+    /// What the clients' side of it is started with.
+    pub fn load(&self, peer: &Peer, folder: &Path, post_quantum: bool) -> Vec<String> {
+        let at: SocketAddr = if self.tls { peer.tls } else { peer.plain };
+        let mut line =
+            vec!["load".to_owned(), self.work.to_owned(), "--to".to_owned(), at.to_string()];
+        let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
+        say("--clients", self.clients.to_string());
+        match self.bound {
+            Count(count) => say("--count", count.to_string()),
+            Seconds(seconds) => say("--seconds", seconds.to_string()),
+        }
+        if self.tls {
+            say("--certificate", folder.display().to_string());
+        }
+        line.extend(self.resume.then(|| "--resume".to_owned()));
+        line.extend(post_quantum.then(|| "--post-quantum".to_owned()));
+        line
+    }
+
+    /// Lets the clients loose on `peer` and says what it cost in the measure's unit.
+    pub async fn take(&self, peer: &Peer, bench: &Path, load: &[String]) -> Result<f64> {
+        let pid = peer.pid()?;
+        match self.unit {
+            KibPerSession => self.memory(pid, bench, load).await,
+            MsLatency => Ok(play(bench, load).await?.p50 * 1e3),
+            _ => {
+                let before = spent::cpu(pid);
+                let did = play(bench, load).await?;
+                sleep(AFTERWARDS).await;
+                let cost = spent::cpu(pid).saturating_sub(before).as_secs_f64();
+                Ok(self.per_unit(cost, &did))
+            }
+        }
+    }
+
+    fn per_unit(&self, cost: f64, did: &Did) -> f64 {
+        match self.unit {
+            MsPerLogin => cost * 1e3 / did.done,
+            SecondsPerGb => cost * 1e9 / did.bytes,
+            UsPerRoundTrip | UsPerHandshake => cost * 1e6 / did.done,
+            KibPerSession | MsLatency => cost,
+        }
+    }
+
+    /// How much the peer has grown with the sessions that lie idle, for each.
+    async fn memory(&self, pid: i32, bench: &Path, load: &[String]) -> Result<f64> {
+        let before = spent::pss(pid)?;
+        let mut clients = start(bench, load)?;
+        let mut output = BufReader::new(clients.stdout.take().ok_or("no output")?);
+        let mut ready = String::new();
+        timeout(LONGEST, output.read_line(&mut ready))
+            .await
+            .map_err(|_| "the idle sessions take too long")??;
+        if ready.trim() != "ready" {
+            clients.wait().await?;
+            return Err("the idle sessions did not all log in".into());
+        }
+        sleep(SETTLED).await;
+        let after = spent::pss(pid)?;
+        // The end of its input sends the clients home.
+        drop(clients.stdin.take());
+        let did = finish(clients, output).await?;
+        Ok((after.saturating_sub(before)) as f64 / did.done)
+    }
+}
+
+/// What the clients have done, in their own words.
+#[derive(Debug)]
+pub struct Did {
+    pub done: f64,
+    pub bytes: f64,
+    pub p50: f64,
+}
+
+fn start(bench: &Path, load: &[String]) -> Result<Child> {
+    let command = Command::new(bench)
+        .args(load)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    Ok(command?)
+}
+
+pub async fn play(bench: &Path, load: &[String]) -> Result<Did> {
+    let mut clients = start(bench, load)?;
+    let output = BufReader::new(clients.stdout.take().ok_or("no output")?);
+    finish(clients, output).await
+}
+
+async fn finish(
+    mut clients: Child,
+    mut output: BufReader<tokio::process::ChildStdout>,
+) -> Result<Did> {
+    let mut said = String::new();
+    let all = async {
+        output.read_to_string(&mut said).await?;
+        clients.wait().await
+    };
+    let ended = timeout(LONGEST, all).await.map_err(|_| "the clients take too long")??;
+    let said: HashMap<&str, f64> = said
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='))
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect();
+    match (ended.success(), said.get("done"), said.get("bytes"), said.get("p50")) {
+        (true, Some(done), Some(bytes), Some(p50)) => {
+            Ok(Did { done: *done, bytes: *bytes, p50: *p50 })
+        }
+        _ => Err("the clients failed (see above)".into()),
+    }
+}

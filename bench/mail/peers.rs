@@ -1,0 +1,323 @@
+//! Who is measured: how each is configured, started, known to be ready, and stopped.
+//!
+//! A peer lives in a folder of its own, listens on loopback only, and is ended by its pid.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{Result, spent, tls};
+
+/// Starting and stopping take this long at the most.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Where ports are looked for: below those that the kernel gives to clients.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The clients speak to the mail server itself.
+    Direct,
+    /// nginx's mail proxy, with this `proxy_buffer` or its own.
+    Nginx { buffer: Option<String> },
+    /// gatepost, or another build of it.
+    Gatepost { program: PathBuf, imap_id: bool, main: String, mail: String },
+}
+
+/// What stands behind and around every peer.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The folder of the run, with `cert.pem` and `key.pem`.
+    pub folder: PathBuf,
+    /// The mail server's port.
+    pub mock: u16,
+    /// The port of an `auth_http` responder outside nginx; nginx answers itself without it.
+    pub auth: Option<u16>,
+    /// This program.
+    pub bench: PathBuf,
+    pub greeting: Option<String>,
+    /// Open files that a worker may have.
+    pub files: u64,
+}
+
+#[derive(Debug)]
+pub struct Peer {
+    pub name: String,
+    pub plain: SocketAddr,
+    pub tls: SocketAddr,
+    /// What starts it, for whoever wants to do so by hand.
+    pub line: Vec<String>,
+    folder: PathBuf,
+    running: Option<Child>,
+}
+
+impl Peer {
+    /// Writes the peer's folder; nothing runs yet.
+    pub fn new(name: &str, kind: &Kind, around: &Surroundings) -> Result<Self> {
+        let folder = around.folder.join(name);
+        fs::create_dir_all(folder.join("logs"))?;
+        fs::create_dir_all(folder.join("run"))?;
+        for file in ["cert.pem", "key.pem"] {
+            fs::copy(around.folder.join(file), folder.join(file))?;
+        }
+        let (plain, tls) = (free_port()?, free_port()?);
+        let here = folder.display().to_string();
+        let line = match kind {
+            Kind::Direct => mock_line(around, plain, Some(tls), None),
+            Kind::Nginx { buffer } => {
+                fs::write(
+                    folder.join("nginx.conf"),
+                    nginx(plain, tls, buffer.as_deref(), around)?,
+                )?;
+                let words = ["nginx", "-p", &here, "-c", "nginx.conf"];
+                words.map(str::to_owned).to_vec()
+            }
+            Kind::Gatepost { program, imap_id, main, mail } => {
+                if !program.is_file() {
+                    return Err(format!(
+                        "{}: no such program; build it or name it by --gatepost",
+                        program.display()
+                    )
+                    .into());
+                }
+                let id = if *imap_id { "on" } else { "off" };
+                fs::write(
+                    folder.join("gatepost.conf"),
+                    gatepost(plain, tls, id, (main, mail), around),
+                )?;
+                let program = fs::canonicalize(program)?.display().to_string();
+                let words = [&program, "-p", &here, "-c", "gatepost.conf"];
+                words.map(str::to_owned).to_vec()
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            plain: local(plain),
+            tls: local(tls),
+            line,
+            folder,
+            running: None,
+        })
+    }
+
+    /// The mail server behind the proxies: not measured itself.
+    pub fn back(around: &Surroundings) -> Result<Self> {
+        let folder = around.folder.join("mock");
+        fs::create_dir_all(&folder)?;
+        let line = mock_line(around, around.mock, None, around.auth);
+        let at = local(around.mock);
+        Ok(Self { name: "mock".to_owned(), plain: at, tls: at, line, folder, running: None })
+    }
+
+    /// Starts the peer and waits until it accepts.
+    pub async fn start(&mut self) -> Result<()> {
+        let output = fs::File::create(self.folder.join("output.log"))?;
+        let child = Command::new(&self.line[0])
+            .args(&self.line[1..])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", self.line[0]))?;
+        self.running = Some(child);
+        let late = Instant::now() + PATIENCE;
+        for at in [self.plain, self.tls] {
+            while TcpStream::connect(at).await.is_err() {
+                let ended = self.running.as_mut().map_or(Ok(None), Child::try_wait)?;
+                if ended.is_some() || Instant::now() > late {
+                    return Err(
+                        format!("{} does not listen on {at}: {}", self.name, self.said()).into()
+                    );
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the peer: TERM, and KILL if it will not.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.running.take() else { return Ok(()) };
+        if let Some(pid) = pid(&child) {
+            kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        }
+        if timeout(PATIENCE, child.wait()).await.is_err() {
+            for member in pid(&child).map(spent::family).unwrap_or_default() {
+                // It may have gone by itself meanwhile.
+                let _ = kill(Pid::from_raw(member), Signal::SIGKILL);
+            }
+            child.wait().await?;
+            return Err(format!("{} had to be killed", self.name).into());
+        }
+        Ok(())
+    }
+
+    /// The process that was started; its family is the peer.
+    pub fn pid(&self) -> Result<i32> {
+        self.running
+            .as_ref()
+            .and_then(pid)
+            .ok_or_else(|| format!("{} does not run: {}", self.name, self.said()).into())
+    }
+
+    /// What the peer has complained of, for an error.
+    pub fn said(&self) -> String {
+        let files = ["output.log", "logs/error.log"];
+        let said: String = files
+            .iter()
+            .filter_map(|file| fs::read_to_string(self.folder.join(file)).ok())
+            .collect();
+        match said.trim() {
+            "" => "it says nothing".to_owned(),
+            // The end matters most.
+            said => said
+                .lines()
+                .rev()
+                .take(5)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+                .join("\n"),
+        }
+    }
+}
+
+fn pid(child: &Child) -> Option<i32> {
+    child.id().and_then(|pid| i32::try_from(pid).ok())
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// A port of loopback that nobody has now; each is given away once.
+pub fn free_port() -> Result<u16> {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two runs at the same time begin at different places.
+    let first = u16::try_from(std::process::id() % 10_000)?;
+    for _ in PORTS {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (first + step) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(local(port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no free port on 127.0.0.1".into())
+}
+
+fn mock_line(
+    around: &Surroundings,
+    imap: u16,
+    imaps: Option<u16>,
+    auth: Option<u16>,
+) -> Vec<String> {
+    let mut line = vec![around.bench.display().to_string(), "mock".to_owned()];
+    let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
+    say("--imap", local(imap).to_string());
+    say("--certificate", around.folder.display().to_string());
+    if let Some(port) = imaps {
+        say("--imaps", local(port).to_string());
+    }
+    if let Some(port) = auth {
+        say("--auth", local(port).to_string());
+    }
+    if let Some(greeting) = &around.greeting {
+        say("--greeting", greeting.clone());
+    }
+    line
+}
+
+fn nginx(plain: u16, tls: u16, buffer: Option<&str>, around: &Surroundings) -> Result<String> {
+    let module = ["/usr/lib/nginx/modules", "/usr/share/nginx/modules", "/usr/lib64/nginx/modules"]
+        .map(|folder| Path::new(folder).join("ngx_mail_module.so"))
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or("nginx has no mail module: apt-get install nginx-light libnginx-mod-mail")?;
+    let own = free_port()?;
+    let (mock, files, module) = (around.mock, around.files, module.display());
+    let auth = around.auth.unwrap_or(own);
+    let buffer = buffer.map(|size| format!("proxy_buffer {size};")).unwrap_or_default();
+    let name = tls::NAME;
+    Ok(format!(
+        "load_module {module};
+daemon off;
+# The logs and keys are the run's, and so is whoever runs it.
+user root;
+pid run/nginx.pid;
+error_log logs/error.log error;
+worker_processes 2;
+worker_rlimit_nofile {files};
+events {{ worker_connections 16384; }}
+http {{
+    access_log off;
+    client_body_temp_path run/body;
+    proxy_temp_path run/proxy;
+    fastcgi_temp_path run/fastcgi;
+    uwsgi_temp_path run/uwsgi;
+    scgi_temp_path run/scgi;
+    server {{
+        listen 127.0.0.1:{own};
+        location / {{
+            add_header Auth-Status OK;
+            add_header Auth-Server 127.0.0.1;
+            add_header Auth-Port {mock};
+            return 204;
+        }}
+    }}
+}}
+mail {{
+    server_name {name};
+    auth_http 127.0.0.1:{auth}/auth;
+    imap_capabilities IMAP4rev1 IDLE;
+    {buffer}
+    ssl_certificate cert.pem;
+    ssl_certificate_key key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    server {{ listen 127.0.0.1:{plain}; protocol imap; }}
+    server {{ listen 127.0.0.1:{tls} ssl; protocol imap; }}
+}}
+"
+    ))
+}
+
+fn gatepost(
+    plain: u16,
+    tls: u16,
+    id: &str,
+    (main, mail): (&str, &str),
+    around: &Surroundings,
+) -> String {
+    let (mock, files, name) = (around.mock, around.files, tls::NAME);
+    format!(
+        "daemon off;
+pid run/gatepost.pid;
+error_log logs/error.log error;
+worker_processes 2;
+worker_rlimit_nofile {files};
+{main}
+events {{ worker_connections 16384; }}
+mail {{
+    server_name {name};
+    access_log off;
+    imap_capabilities IMAP4rev1 IDLE;
+    route {{ default mock; }}
+    upstream mock {{ server 127.0.0.1:{mock}; proxy_issue_imap_id {id}; }}
+    ssl_certificate cert.pem;
+    ssl_certificate_key key.pem;
+    proxy_ssl off;
+    {mail}
+    server {{ listen 127.0.0.1:{plain}; protocol imap; }}
+    server {{ listen 127.0.0.1:{tls} ssl; protocol imap; }}
+}}
+"
+    )
+}
