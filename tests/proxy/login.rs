@@ -117,7 +117,8 @@ fn two_users_work_on_two_servers() {
 fn dovecot_sees_the_imap_client_by_id() {
     let ca = Ca::new();
     let dovecot = Dovecot::start(&ca, USERS);
-    let scene = Scene::by(ca, dovecot.clear(Protocol::Imap), Protocol::Imap, "proxy_dovecot on;");
+    let extra = "proxy_dovecot on; access_log logs/access.log json;";
+    let scene = Scene::by(ca, dovecot.clear(Protocol::Imap), Protocol::Imap, extra);
     let from = fresh_ip();
     let mut client = Client::greeted_from(from, Protocol::Imap, scene.gatepost.imap());
     client.ask("ID (\"name\" \"Mutt\" \"x-originating-ip\" \"192.0.2.66\")").is("OK").tells("ID");
@@ -128,6 +129,12 @@ fn dovecot_sees_the_imap_client_by_id() {
     assert!(login.contains(&format!("rip={from}, rport={port}, ")), "{login}");
     // The address that the client connected to, not our own towards Dovecot.
     assert!(login.contains(&format!("lip={}", scene.gatepost.site.ip)), "{login}");
+    // Both logs name the session alike.
+    drop(client);
+    let line = scene.gatepost.waits_for_line("logs/access.log", "bob@b.test");
+    let (_, session) = login.split_once("session=<").unwrap();
+    let (session, _) = session.split_once('>').unwrap();
+    assert!(line.contains(&format!("\"session\":\"{session}\"")), "{login}\n{line}");
 }
 
 #[test]

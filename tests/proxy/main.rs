@@ -16,6 +16,7 @@ mod clients;
 mod header;
 mod hostile;
 mod imap;
+mod listeners;
 mod login;
 mod logs;
 mod lookup;

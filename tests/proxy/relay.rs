@@ -162,6 +162,7 @@ fn an_upstream_that_hangs_up_ends_the_session() {
             }
         }
     }
+    drop(client);
     scene.gatepost.logs("proxied session done");
 }
 

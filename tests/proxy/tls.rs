@@ -72,6 +72,28 @@ fn the_name_asked_for_chooses_the_certificate() {
     assert!(said.contains("CN = mail.three.test"), "{said}");
 }
 
+#[test]
+fn the_name_chooses_behind_starttls_as_well() {
+    let (up, ca, site) = (upstream(), Ca::new(), Site::new());
+    let block = |name: &str, file: &str| {
+        format!(
+            "server {{ listen @ip@:@imap@; protocol imap; starttls on; server_name {name};
+             ssl_certificate @dir@/{file}.pem; ssl_certificate_key @dir@/{file}.key; }}\n"
+        )
+    };
+    for (name, file) in [("mail.one.test", "one"), ("mail.two.test", "two")] {
+        ca.ecdsa(&[name]).put(&site, file);
+    }
+    let conf =
+        format!("{TO_BACKEND}{}{}", block("mail.one.test", "one"), block("mail.two.test", "two"));
+    let gatepost = Gatepost::start(site, &mail(&conf), &[("up", &up.addr())]);
+    for name in ["mail.one.test", "mail.two.test"] {
+        let mut client = Client::greeted(Protocol::Imap, gatepost.imap());
+        client.start_tls(&Tls::trusting(&ca.pem, name));
+        client.log_in(Mechanism::PlainAtOnce, "bob", "pw");
+    }
+}
+
 fn openssl(gatepost: &Gatepost, words: &[&str]) -> String {
     let to = gatepost.tls(Protocol::Imap).to_string();
     let mut openssl = std::process::Command::new("openssl");

@@ -20,6 +20,7 @@ login_trusted_networks = @trusted@
 login_greeting = @greeting@
 login_log_format_elements = user=<%u> method=%m rip=%r rport=%{rport} lip=%l session=<%{session}> conn=<%c>
 auth_verbose = yes
+auth_failure_delay = 0
 auth_mechanisms = plain login
 disable_plaintext_auth = no
 ssl = yes
@@ -43,7 +44,7 @@ userdb {
 service imap-login {
   @chroot@
   service_count = 0
-  inet_listener imap { 
+  inet_listener imap {
     port = @imap@
   }
   inet_listener imaps {

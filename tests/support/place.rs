@@ -69,6 +69,12 @@ impl Site {
         Self { dir, ip: fresh_ip() }
     }
 
+    /// A port for `[::1]`, which has no siblings: as good as unique to this process.
+    pub fn port_of_v6(&self) -> u16 {
+        let [_, high, low, _] = self.ip.octets();
+        12_000 + u16::from_be_bytes([high, low]) % 18_000
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
