@@ -64,15 +64,20 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
         nix::unistd::daemon(false, false)
             .map_err(|errno| vec![format!("daemon() failed ({})", errno.desc())])?;
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| one("starting the event loop", &error))?;
+    // Before the pid file: who reads it may send a signal at once, and unheard it would kill.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::listen().map_err(|error| one("signal()", &error))?
+    };
     let pid = PidFile::write(&model.settings.pid).map_err(|error| {
         let path = model.settings.pid.display();
         vec![format!("open() \"{path}\" failed ({})", errno(&error))]
     })?;
     change_user(&model, &log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| one("starting the event loop", &error))?;
     let ended = runtime.block_on(async {
         let mut process = Process::new(options, start, kept, listeners, pid, log)?;
         let mut figures = Vec::new();
@@ -80,7 +85,7 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
             figures.push(figures::serve(socket, &process.kept.metrics, &process.log));
         }
         process.serve(model).map_err(|error| one("starting workers", &error))?;
-        process.live().await;
+        process.live(signals).await;
         Ok::<_, Faults>(process)
     });
     runtime.shutdown_background();
@@ -259,14 +264,7 @@ impl Process {
     }
 
     /// Waits for signals, and for generations to end.
-    async fn live(&mut self) {
-        let mut signals = match Signals::listen() {
-            Ok(signals) => signals,
-            Err(error) => {
-                self.log.line(Level::Emerg, None, format_args!("signal() failed ({error})"));
-                return;
-            }
-        };
+    async fn live(&mut self, mut signals: Signals) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
