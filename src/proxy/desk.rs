@@ -435,5 +435,7 @@ impl Watcher for Call<'_> {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
-    fn breach(&self, _: &dyn std::error::Error) {}
+    fn breach(&self, _: &str) {}
+
+    fn out_of_step(&self, _: &str) {}
 }
