@@ -109,7 +109,7 @@ async fn login(
     };
     let site = session.site();
     let (offer, timeout) = (Arc::clone(&site.offer), site.settings.timeout);
-    let patience = Patience { opening: timeout, step: timeout, whole: false };
+    let patience = Patience { opening: timeout, step: timeout, whole: false, pipelines: false };
     let desk = Desk::new(session);
     if site.words.name == words::POP3.name {
         let front = pop3::front::Front::new(offer, ssl);

@@ -21,6 +21,9 @@ pub struct Patience {
     /// For each command after that; with `whole`, for all of them together.
     pub step: Duration,
     pub whole: bool,
+    /// Whether the peer is asked several things at once. One with Nagle's algorithm then holds its
+    /// second answer back until the first is acknowledged, which takes 40 ms unless we see to it.
+    pub pipelines: bool,
 }
 
 /// What the driver tells its owner while it works.
@@ -273,6 +276,9 @@ impl<D: Dialogue> Drive<D> {
             stream.flush().await
         };
         let written = timeout_at(self.deadline, write).await;
+        if self.patience.pipelines {
+            stream.acknowledge_at_once();
+        }
         zeroize::Zeroize::zeroize(&mut self.said);
         self.said.clear();
         written.map_err(|_| Ended::Idle(self.granted))?.map_err(left_or_failed)
