@@ -41,11 +41,13 @@ pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "user",
         takes: Takes::Args(1, 2),
-        default: "nobody",
+        default: "",
         doc: "The user, and optionally the group, that gatepost becomes once its listeners and logs \
-              are open. Only root can change its user; for anybody else the directive is noted and \
-              has no effect. The capability to bind low ports is kept, so a reload may add a \
-              listener; certificate keys that change on disk must be readable for this user.",
+              are open. Without it gatepost stays who it is, and warns if that is root. Only root can \
+              change its user; for anybody else the directive is noted and has no effect. The \
+              capability to bind low ports is kept, so a reload may add a listener. The configuration \
+              and the certificate keys must be readable for this user, or a reload cannot read them: \
+              what was in force then stays so.",
         ..ONCE
     },
     Directive {

@@ -20,6 +20,7 @@ use super::{Options, Start, figures, privilege, upgrade};
 use crate::net::accept::{self, Conn, Notice};
 use crate::net::halt::{self, Halt};
 use crate::net::limits::Gate;
+use crate::net::listen::Socket;
 use crate::net::{Plain, errno};
 use crate::observe::{Level, Log, give_all_to, reopen_all, tasks};
 use crate::proxy;
@@ -57,7 +58,7 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
         .prepare(model.doors.iter().map(|(listen, _)| listen), model.settings.workers)
         .map_err(|error| vec![error.to_string()])?;
     listeners.put(fresh);
-    let pages = figures::open(&model.settings.metrics)?;
+    let pages = figures::open(&model.settings.metrics, &figures::Shown::new())?;
     // Before the first thread: a thread does not survive it. As in nginx, not in an upgrade: the
     // process that started us waits for us.
     if model.settings.daemon && !is_upgrade {
@@ -80,10 +81,7 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
     change_user(&model, &log)?;
     let ended = runtime.block_on(async {
         let mut process = Process::new(options, start, kept, listeners, pid, log)?;
-        let mut figures = Vec::new();
-        for socket in pages {
-            figures.push(figures::serve(socket, &process.kept.metrics, &process.log));
-        }
+        process.show(pages, &model.settings.metrics);
         process.serve(model).map_err(|error| one("starting workers", &error))?;
         process.live(signals).await;
         Ok::<_, Faults>(process)
@@ -116,7 +114,13 @@ fn limit_files(model: &Model, log: &Log) {
 }
 
 fn change_user(model: &Model, log: &Log) -> Result<(), Faults> {
-    let Some((user, group)) = &model.settings.user else { return Ok(()) };
+    let Some((user, group)) = &model.settings.user else {
+        if privilege::is_root() {
+            let words = "running as root: name a \"user\" to become once the ports are open";
+            log.line(Level::Warn, None, words);
+        }
+        return Ok(());
+    };
     if !privilege::is_root() {
         let words = "the \"user\" directive makes sense only if the process runs as root, ignored";
         log.line(Level::Warn, None, words);
@@ -147,6 +151,7 @@ struct Process {
     shutdown_timeout: Option<Duration>,
     child: Option<Child>,
     identities: Vec<Arc<Identity>>,
+    shown: figures::Shown,
     quitting: bool,
 }
 
@@ -206,6 +211,7 @@ impl Process {
             shutdown_timeout: None,
             child: None,
             identities: Vec::new(),
+            shown: figures::Shown::new(),
             quitting: false,
         })
     }
@@ -248,6 +254,11 @@ impl Process {
         }
         self.tell_certificates();
         Ok(())
+    }
+
+    /// Shows figures where `places` say, at those in `opened` from now on.
+    fn show(&mut self, opened: figures::Opened, places: &[String]) {
+        figures::change(&mut self.shown, opened, places, &self.kept.metrics, &self.log);
     }
 
     /// Stops `generation` from accepting; its sessions go on.
@@ -318,13 +329,17 @@ impl Process {
             .listeners
             .prepare(wanted, model.settings.workers)
             .map_err(|error| vec![error.to_string()])?;
+        let pages = figures::open(&model.settings.metrics, &self.shown)?;
         // The old acceptors drain a socket that goes before its last copy closes.
         self.listeners.put(fresh);
         if let Err(error) = self.pid.move_to(&model.settings.pid) {
             let path = model.settings.pid.display();
             self.log.line(Level::Error, None, format_args!("pid file \"{path}\": {error}"));
         }
-        self.serve(model).map_err(|error| one("starting the new generation", &error))
+        let places = model.settings.metrics.clone();
+        self.serve(model).map_err(|error| one("starting the new generation", &error))?;
+        self.show(pages, &places);
+        Ok(())
     }
 
     fn reopen(&self) {
@@ -469,7 +484,7 @@ struct Doorman {
 }
 
 impl Doorman {
-    async fn run(self, socket: crate::net::listen::Socket, gate: Gate, stop: Halt<accept::Leave>) {
+    async fn run(self, socket: Socket, gate: Gate, stop: Halt<accept::Leave>) {
         let log = self.log.clone();
         if let Err(error) = accept::run(socket, gate, stop, self).await {
             log.line(Level::Alert, None, format_args!("accepting failed ({})", errno(&error)));
