@@ -68,7 +68,8 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "worker_shutdown_timeout",
         default: "",
         doc: "How long sessions may live on after a reload or a graceful stop (QUIT) before they are \
-              ended with their protocol's goodbye. Absent: as long as they like.",
+              ended: those that have not logged in are told so, others are closed. Absent: as long as \
+              they like.",
         ..ONCE
     },
     Directive {

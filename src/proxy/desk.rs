@@ -52,6 +52,9 @@ enum Error {
     Connect(#[from] connect::Error),
     #[error("{0}")]
     Tls(#[from] tls::error::Error),
+    /// TLS that was begun by STARTTLS.
+    #[error("{0}")]
+    StartTls(String),
     #[error("upstream timed out")]
     Silent { greeted: bool },
     #[error("upstream prematurely closed connection")]
@@ -71,7 +74,7 @@ impl Error {
         match self {
             Self::Connect(error) => error.is_worth_another_try(),
             Self::Silent { greeted } | Self::Closed { greeted } => !greeted,
-            Self::Tls(_) | Self::Io(_) => true,
+            Self::Tls(_) | Self::StartTls(_) | Self::Io(_) => true,
             Self::Misbehaved(_) | Self::Loop => false,
         }
     }
@@ -79,7 +82,7 @@ impl Error {
     fn phase(&self) -> Phase {
         match self {
             Self::Connect(_) | Self::Loop => Phase::Connect,
-            Self::Tls(_) => Phase::Tls,
+            Self::Tls(_) | Self::StartTls(_) => Phase::Tls,
             _ => Phase::Auth,
         }
     }
@@ -87,7 +90,7 @@ impl Error {
     fn doing(&self) -> &'static str {
         match self {
             Self::Connect(_) | Self::Loop => "connecting to upstream",
-            Self::Tls(_) => "SSL handshaking with upstream",
+            Self::Tls(_) | Self::StartTls(_) => "SSL handshaking with upstream",
             _ => "reading response from upstream",
         }
     }
@@ -169,7 +172,8 @@ impl<'a> Desk<'a> {
     fn client(&self, site: &Site, attempt: &Attempt) -> Endpoint {
         let session = self.session;
         match attempt.claims.client_ip {
-            Some(ip) if site.settings.believes(&session.peer) => {
+            // The client that a balancer named speaks here, not the balancer.
+            Some(ip) if site.settings.believes(&session.client) => {
                 let port = attempt.claims.client_port.unwrap_or(0);
                 Endpoint::from(SocketAddr::new(ip, port))
             }
@@ -413,7 +417,7 @@ impl Call<'_> {
             Err(Ended::Left) => Err(Error::Closed { greeted }),
             Err(Ended::Idle(_)) => Err(Error::Silent { greeted }),
             Err(Ended::Breach(breach)) => Err(Error::Misbehaved(breach.to_string())),
-            Err(Ended::Tls(words)) => Err(Error::Misbehaved(words)),
+            Err(Ended::Tls(words)) => Err(Error::StartTls(words)),
             Err(Ended::Io(error)) => Err(Error::Io(error)),
         }
     }

@@ -13,6 +13,9 @@ use crate::net::Stream;
 use crate::net::halt::Halt;
 use crate::wire::Parsed;
 
+/// How many commands one session may have answered before the others have their turn.
+const TURN: u32 = 32;
+
 /// How long the driver waits for its peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -173,7 +176,7 @@ impl<D: Dialogue> Drive<D> {
         W: Watcher,
     {
         let mut pass = None;
-        let mut heard = false;
+        let (mut heard, mut steps) = (false, 0_u32);
         self.dialogue.on(Event::Opened, &mut self.act);
         loop {
             // An action may bring an event, and that more actions: all of them before the next read.
@@ -217,6 +220,11 @@ impl<D: Dialogue> Drive<D> {
                 }
             }
             if self.step() {
+                steps += 1;
+                // Whoever pipelines thousands of commands must not keep the others waiting.
+                if steps % TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
                 // The next command gets its own time, unless all of them share one.
                 if !heard || !self.patience.whole {
                     self.grant(self.patience.step);
@@ -331,7 +339,7 @@ impl<D: Dialogue> Drive<D> {
             tokio::select! {
                 biased;
                 ruled = &mut ruling => break ruled,
-                read = self.unread.fill(stream), if watching && !self.unread.is_full() => match read {
+                read = self.unread.fill(stream), if watching && !self.unread.is_far_ahead() => match read {
                     // Whoever has pipelined commands and closed its side may still be listening.
                     Ok(0) if self.unread.unread().is_empty() => return Err(Ended::Left),
                     Ok(0) => watching = false,

@@ -288,7 +288,7 @@ impl Front {
             match keyword.as_str() {
                 "USER" if !user => {}
                 // Ours to say, below.
-                "SASL" | "STLS" | "RESP-CODES" | "AUTH-RESP-CODE" | "PIPELINING" => {}
+                "SASL" | "STLS" | "RESP-CODES" | "AUTH-RESP-CODE" | "PIPELINING" | "XCLIENT" => {}
                 _ => lines.push(capability.clone()),
             }
         }
@@ -302,7 +302,10 @@ impl Front {
         if self.can_start_tls() {
             lines.push("STLS".to_owned());
         }
-        lines.extend(["RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "."].map(str::to_owned));
+        // XCLIENT is for proxies in front of us: an address they give is believed from trusted ones
+        // alone, their count of hops from all, so that a loop ends.
+        let always = ["RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "XCLIENT", "."];
+        lines.extend(always.map(str::to_owned));
         say(act, &lines.join("\r\n"));
     }
 

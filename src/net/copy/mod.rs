@@ -25,7 +25,7 @@ pub mod way;
 
 use way::{Side, Way};
 
-/// How long a client may take to close when its upstream has closed.
+/// How long a client may take to close when its upstream has closed and all of it was passed on.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What had been read of each side before the relay began.
@@ -175,9 +175,9 @@ impl Relay {
     ) -> Poll<Ended> {
         let silence = match self.first {
             None => self.settings.idle,
-            Some(Side::Client) => self.settings.linger.min(self.settings.idle),
-            // It has heard all there is, and there is nobody to hear it.
-            Some(Side::Upstream) => self.settings.linger.min(GOODBYE).min(self.settings.idle),
+            // It has been sent all there is, and there is nobody to hear it.
+            Some(Side::Upstream) if self.down.is_shut() => GOODBYE.min(self.settings.idle),
+            Some(_) => self.settings.linger.min(self.settings.idle),
         };
         let due = self.last + silence;
         if now >= due {
