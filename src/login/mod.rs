@@ -81,6 +81,10 @@ pub enum Action {
     Say(Vec<u8>),
     /// Write these bytes, wipe them, and never log them.
     SayInConfidence(Secret),
+    /// The peer broke its protocol, and that counts: words for the log. The answer is said apart.
+    Breach(String),
+    /// The same, and what follows cannot be read as commands any more: the dialogue closes.
+    OutOfStep(String),
     StartTls,
     Rule(Attempt),
     /// A front lets the client in: the login is over.

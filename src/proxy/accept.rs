@@ -109,7 +109,7 @@ async fn login(
     };
     let site = session.site();
     let (offer, timeout) = (Arc::clone(&site.offer), site.settings.timeout);
-    let patience = Patience { opening: timeout, step: timeout, whole: false };
+    let patience = Patience { opening: timeout, step: timeout, whole: false, pipelines: false };
     let desk = Desk::new(session);
     if site.words.name == words::POP3.name {
         let front = pop3::front::Front::new(offer, ssl);
@@ -131,8 +131,10 @@ fn tell(session: &Session, ended: &Ended) {
         Ended::Io(error) => (End::ClientFailed, Level::Info, error.to_string()),
         Ended::Closed => {
             let most = session.site().settings.max_errors;
-            let (errors, refused) = session.line(|line| (line.errors, line.status));
-            if errors >= most {
+            let (errors, refused, end) = session.line(|line| (line.errors, line.status, line.end));
+            if end == End::TooLong {
+                (End::TooLong, Level::Debug, "closed out of step".to_owned())
+            } else if errors >= most {
                 let words = "client sent too many invalid commands".to_owned();
                 (End::MaxErrors, Level::Info, words)
             } else if refused == Status::Closed {

@@ -395,8 +395,12 @@ impl Call<'_> {
         back: D,
     ) -> Result<(Upstream, Verdict), Error> {
         let tells = &self.towards.tells;
-        let patience =
-            Patience { opening: tells.greeting_timeout, step: tells.auth_timeout, whole: true };
+        let patience = Patience {
+            opening: tells.greeting_timeout,
+            step: tells.auth_timeout,
+            whole: true,
+            pipelines: true,
+        };
         let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);
         match done {
@@ -435,5 +439,7 @@ impl Watcher for Call<'_> {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
-    fn breach(&self, _: &dyn std::error::Error) {}
+    fn breach(&self, _: &str) {}
+
+    fn out_of_step(&self, _: &str) {}
 }

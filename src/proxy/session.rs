@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::site::{Door, Site};
 use crate::login::Offer;
 use crate::net::{Endpoint, Plain, Stream};
-use crate::observe::access::{Line, Record, Tls};
+use crate::observe::access::{End, Line, Record, Tls};
 use crate::observe::metrics::Side;
 use crate::observe::{Addr, Level};
 use crate::route;
@@ -163,10 +163,15 @@ impl Upgrade for Session {
 impl Watcher for Session {
     fn heard(&self) {}
 
-    fn breach(&self, breach: &dyn std::error::Error) {
+    fn breach(&self, words: &str) {
         let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
         self.line(|line| line.errors = count);
-        self.log(Level::Info, None, format_args!("client sent invalid command: {breach}"));
+        self.log(Level::Info, None, format_args!("client sent {words}"));
+    }
+
+    fn out_of_step(&self, words: &str) {
+        self.line(|line| line.end = End::TooLong);
+        self.breach(words);
     }
 }
 

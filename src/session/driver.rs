@@ -1,6 +1,5 @@
 //! The loop that carries a login dialogue over a connection.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -22,6 +21,9 @@ pub struct Patience {
     /// For each command after that; with `whole`, for all of them together.
     pub step: Duration,
     pub whole: bool,
+    /// Whether the peer is asked several things at once. One with Nagle's algorithm then holds its
+    /// second answer back until the first is acknowledged, which takes 40 ms unless we see to it.
+    pub pipelines: bool,
 }
 
 /// What the driver tells its owner while it works.
@@ -29,8 +31,11 @@ pub trait Watcher: Sync {
     /// The peer said something whole for the first time: it greeted, or gave a first command.
     fn heard(&self);
 
-    /// The peer broke its protocol; the dialogue has been told.
-    fn breach(&self, breach: &dyn Error);
+    /// The peer broke its protocol, in words for the log.
+    fn breach(&self, words: &str);
+
+    /// So broken that nothing behind it can be read.
+    fn out_of_step(&self, words: &str);
 }
 
 /// How a dialogue came to its end.
@@ -177,6 +182,8 @@ impl<D: Dialogue> Drive<D> {
                 match action {
                     Action::Say(bytes) => self.say(&bytes),
                     Action::SayInConfidence(secret) => self.say(secret.reveal()),
+                    Action::Breach(words) => watcher.breach(&words),
+                    Action::OutOfStep(words) => watcher.out_of_step(&words),
                     Action::StartTls => {
                         self.start_tls(upgrade).await?;
                     }
@@ -209,7 +216,7 @@ impl<D: Dialogue> Drive<D> {
                     batch = std::mem::take(&mut self.act).into_iter();
                 }
             }
-            if self.step(watcher) {
+            if self.step() {
                 // The next command gets its own time, unless all of them share one.
                 if !heard || !self.patience.whole {
                     self.grant(self.patience.step);
@@ -226,14 +233,13 @@ impl<D: Dialogue> Drive<D> {
     }
 
     /// Takes one command off the front of what is unread. False: more bytes are needed.
-    fn step<W: Watcher>(&mut self, watcher: &W) -> bool {
+    fn step(&mut self) -> bool {
         let used = match self.dialogue.parse(self.unread.unread()) {
             Parsed::Whole(command, used) => {
                 self.dialogue.on(Event::Command(command), &mut self.act);
                 used
             }
             Parsed::Broken(breach, used) => {
-                watcher.breach(&breach);
                 self.dialogue.on(Event::Breach(breach), &mut self.act);
                 used
             }
@@ -270,6 +276,9 @@ impl<D: Dialogue> Drive<D> {
             stream.flush().await
         };
         let written = timeout_at(self.deadline, write).await;
+        if self.patience.pipelines {
+            stream.acknowledge_at_once();
+        }
         zeroize::Zeroize::zeroize(&mut self.said);
         self.said.clear();
         written.map_err(|_| Ended::Idle(self.granted))?.map_err(left_or_failed)

@@ -144,7 +144,7 @@ impl Dialogue for Front {
                 E::Command(Said(C::User(_) | C::Pass(_) | C::Auth { .. } | C::Apop)),
             ) if self.must_start_tls() => {
                 act.push(Action::Say(refusal::line(&Refusal::new(Kind::NeedsTls)).into()));
-                self.count(act, S::Auth)
+                self.count("login without TLS", act, S::Auth)
             }
             (S::Auth | S::Named { .. }, E::Command(Said(C::User(user))))
                 if self.offer.mechanisms.plain =>
@@ -196,6 +196,7 @@ impl Dialogue for Front {
                 S::Auth | S::Named { .. } | S::Sasl(_),
                 E::Breach(breach @ (command::Error::TooLong | command::Error::BareLf)),
             ) => {
+                act.push(Action::OutOfStep(format!("too long command: {breach}")));
                 say(act, &format!("-ERR {breach}"));
                 close(act)
             }
@@ -267,12 +268,13 @@ impl Front {
 
     fn wrong(&mut self, text: &str, next: State, act: &mut Vec<Action>) -> State {
         say(act, &format!("-ERR {text}"));
-        self.count(act, next)
+        self.count(text, act, next)
     }
 
     /// Counts what was just answered, and closes if it was the last allowed one.
-    fn count(&mut self, act: &mut Vec<Action>, next: State) -> State {
+    fn count(&mut self, words: &str, act: &mut Vec<Action>, next: State) -> State {
         self.errors += 1;
+        act.push(Action::Breach(format!("invalid command: {words}")));
         if self.errors >= self.offer.max_errors { close(act) } else { next }
     }
 
@@ -357,6 +359,9 @@ pub fn hold_for_any(input: &[u8]) {
                     let first = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
                     let known = [&b"+OK"[..], b"-ERR ", b"+ "];
                     assert!(known.iter().any(|word| first.starts_with(word)));
+                }
+                Action::Breach(words) | Action::OutOfStep(words) => {
+                    assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
                 }
                 Action::StartTls => {
                     assert!(has_tls && !secure);

@@ -25,6 +25,9 @@ pub mod way;
 
 use way::{Side, Way};
 
+/// How long a client may take to close when its upstream has closed.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// What had been read of each side before the relay began.
 #[derive(Debug, Default)]
 pub struct Pending {
@@ -172,7 +175,9 @@ impl Relay {
     ) -> Poll<Ended> {
         let silence = match self.first {
             None => self.settings.idle,
-            Some(_) => self.settings.linger.min(self.settings.idle),
+            Some(Side::Client) => self.settings.linger.min(self.settings.idle),
+            // It has heard all there is, and there is nobody to hear it.
+            Some(Side::Upstream) => self.settings.linger.min(GOODBYE).min(self.settings.idle),
         };
         let due = self.last + silence;
         if now >= due {
