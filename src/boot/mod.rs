@@ -32,6 +32,7 @@ mod pid;
 mod privilege;
 pub mod registry;
 mod run;
+mod start;
 mod upgrade;
 mod worker;
 
@@ -40,7 +41,7 @@ use std::path::PathBuf;
 pub use logs::ERROR_LOG;
 pub use model::{Unusable, pid_file, test};
 pub use pid::read as read_pid;
-pub use run::run;
+pub use start::run;
 pub use upgrade::Start;
 
 /// What the command line says of a start.

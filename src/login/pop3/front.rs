@@ -147,7 +147,7 @@ impl Dialogue for Front {
                 self.count("login without TLS", act, S::Auth)
             }
             (S::Auth | S::Named { .. }, E::Command(Said(C::User(user))))
-                if self.offer.mechanisms.plain =>
+                if self.offer.mechanisms.takes_passwords() =>
             {
                 say(act, "+OK");
                 S::Named { user: user.into() }
@@ -281,7 +281,7 @@ impl Front {
     /// RFC 2449 §5. Only what works in this very TLS state is listed.
     fn list_capabilities(&self, act: &mut Vec<Action>) {
         let logins = !self.must_start_tls();
-        let user = logins && self.offer.mechanisms.plain;
+        let user = logins && self.offer.mechanisms.takes_passwords();
         let mut lines: Vec<String> = vec!["+OK Capability list follows".to_owned()];
         for capability in &self.offer.capabilities {
             let keyword = capability.split(' ').next().unwrap_or_default().to_ascii_uppercase();

@@ -247,7 +247,7 @@ impl Front {
         let tag = String::from_utf8_lossy(tag);
         let (name, _) = command::name(rest);
         if name.eq_ignore_ascii_case(b"LOGIN") {
-            if let Some(no) = self.bars(&tag, self.offer.mechanisms.plain) {
+            if let Some(no) = self.bars(&tag, self.offer.mechanisms.takes_passwords()) {
                 return Some(no);
             }
         } else if !name.eq_ignore_ascii_case(b"ID") {
@@ -263,7 +263,7 @@ impl Front {
         password: args::Astring<'_>,
         act: &mut Vec<Action>,
     ) -> State {
-        if let Some(no) = self.bars(&tag, self.offer.mechanisms.plain) {
+        if let Some(no) = self.bars(&tag, self.offer.mechanisms.takes_passwords()) {
             return self.breach(no, act);
         }
         // The bounds of SASL, so that a user is the same whichever way it comes in. An empty
@@ -391,7 +391,7 @@ impl Front {
             ("AUTH=PLAIN", may_log_in && mechanisms.plain),
             ("AUTH=LOGIN", may_log_in && mechanisms.login),
             ("STARTTLS", self.may_start_tls()),
-            ("LOGINDISABLED", !may_log_in || !mechanisms.plain),
+            ("LOGINDISABLED", !may_log_in || !mechanisms.takes_passwords()),
         ];
         let added = added.iter().filter(|(_, holds)| *holds).map(|(word, _)| *word);
         // RFC 9051 §7.2.2: a revision must be among them.
