@@ -220,6 +220,7 @@ impl Block {
         self.read(at, index, "a time such as \"500ms\", \"30s\" or \"1m30s\"", value::read_time)
     }
 
+    #[cfg(test)]
     pub fn cidr_of(&self, at: &Statement, index: usize) -> Option<Cidr> {
         let expected = "an address or a network such as \"10.0.0.0/8\"";
         self.read(at, index, expected, |word| value::cidr(word).ok_or(Wrong::Form))

@@ -20,7 +20,7 @@ use crate::observe::Level;
 use crate::observe::Metrics;
 use crate::observe::access::Status;
 use crate::observe::metrics::{Login, Phase, Side};
-use crate::route::{Asker, Route, Target};
+use crate::route::{self, Asker, Route, Target};
 use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
 use crate::session::upgrade::Upgrade;
 use crate::tls;
@@ -158,7 +158,11 @@ impl<'a> Desk<'a> {
         };
         site.router.find(attempt, &asker).await.map_err(|not_found| {
             if let Some(cause) = &not_found.cause {
-                session.log(cause.level(), Some("in http auth state"), cause);
+                let doing = match cause {
+                    route::Error::Handler(_) => "in http auth state",
+                    _ => "in auth state",
+                };
+                session.log(cause.level(), Some(doing), cause);
             }
             if let Some(text) = &not_found.refusal.text {
                 let words = format!("client login failed: \"{text}\"");
@@ -300,6 +304,12 @@ impl crate::login::Desk for Desk<'_> {
         let claimed = self.client(&site, &attempt);
         if claimed != session.client {
             session.line(|line| line.client = addr(&claimed));
+        }
+        // One name through all the proxies, so that their logs can be joined.
+        if let Some(name) = &attempt.claims.session
+            && site.settings.believes(&session.client)
+        {
+            session.line(|line| line.session = name.as_str().into());
         }
         let ruling = Box::pin(self.decide(&site, &attempt)).await;
         let (status, result) = match &ruling {

@@ -1,8 +1,11 @@
 //! The directives of a proxied mail server, and what they mean once read.
 
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
-use crate::config::{Block, Cidr, Context, Directive, MAIL, SERVER, Takes, UPSTREAM};
+use crate::config::{
+    Block, Cidr, Context, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM, value,
+};
 use crate::login::{Mechanisms, StartTls, Tell, Words, words};
 
 const HERE: Directive = Directive {
@@ -444,6 +447,24 @@ fn owned(words: Vec<&str>) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
+/// A network as it is written, or the addresses that a host's name has now, as in nginx.
+fn networks(block: &Block, statement: &Statement) -> Vec<Cidr> {
+    let text = &statement.args()[0];
+    if let Some(net) = value::cidr(text) {
+        return vec![net];
+    }
+    let found = if text.contains('/') { None } else { (text.as_str(), 0).to_socket_addrs().ok() };
+    let networks: Vec<_> = found
+        .into_iter()
+        .flatten()
+        .filter_map(|address| value::cidr(&address.ip().to_string()))
+        .collect();
+    if networks.is_empty() {
+        block.fault(statement, format!("host not found in set_real_ip_from \"{text}\""));
+    }
+    networks
+}
+
 /// A time that somebody has to wait for: none at all would end everything at once.
 fn time(block: &Block, name: &str, outer: Duration) -> Duration {
     let time = block.time(name);
@@ -515,7 +536,7 @@ fn sources(block: &Block) -> Option<Vec<Source>> {
         if statement.arg(0) == Some("unix:") {
             sources.push(Source::Unix);
         } else {
-            sources.extend(block.cidr_of(statement, 0).map(Source::Net));
+            sources.extend(networks(block, statement).into_iter().map(Source::Net));
         }
     }
     Some(sources)
