@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::fault::{Collector, Fault, Place};
-use super::value::{self, Cidr, Wrong};
+#[cfg(test)]
+use super::value::Cidr;
+use super::value::{self, Wrong};
 
 /// `NAME ARGS…` and where it stands; cheap to clone.
 #[derive(Clone)]
