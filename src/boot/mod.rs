@@ -18,8 +18,8 @@
 //! - No listener that stays is closed or opened again, so no connection is refused by a reload or an
 //!   upgrade.
 //!
-//! **Limits.** One process: workers are threads (see `docs/decisions/0004`), and after the change of
-//! user new files must be readable for that user (`docs/decisions/0008`).
+//! **Limits.** One process: workers are threads (`docs/decisions/0004`). After the change of user the
+//! main thread alone may still read keys, write logs and bind low ports (`docs/decisions/0008`).
 
 mod directives;
 mod figures;
