@@ -15,7 +15,7 @@ use crate::observe::access::Access;
 use crate::observe::format::Format;
 use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives as proxy;
-use crate::proxy::{Door, Security, Site, Towards};
+use crate::proxy::{After, Door, Security, Site, Towards};
 use crate::route::{self, Router};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
@@ -369,7 +369,13 @@ impl Server {
         for (name, plain) in &self.groups {
             groups.insert(name.clone(), towards(name, plain)?);
         }
+        let counters = kept.metrics.protocol(self.words.name);
         Ok(Site {
+            after: Arc::new(After {
+                timeout: self.settings.proxy_timeout,
+                log: log.clone(),
+                counters: counters.clone(),
+            }),
             words: self.words,
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
             offer: Arc::new(self.offer(config.is_some())),
@@ -384,7 +390,7 @@ impl Server {
                 logs::open_access(&self.access_log)?
             },
             metrics: kept.metrics.clone(),
-            counters: kept.metrics.protocol(self.words.name),
+            counters,
             settings: self.settings.clone(),
         })
     }

@@ -30,20 +30,9 @@ pub mod limits;
 pub mod listen;
 pub mod stream;
 
+pub use crate::config::value::os_error as errno;
 pub use addr::{Endpoint, Place};
 pub use stream::{Plain, Stream};
-
-/// An error of the system as nginx words it: `98: Address already in use`.
-pub fn errno(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(code) => {
-            let words = text.strip_suffix(&format!(" (os error {code})")).unwrap_or(&text);
-            format!("{code}: {words}")
-        }
-        None => text,
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -46,8 +46,9 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
             let (site, record) = session.into_parts();
+            let after = Arc::clone(&site.after);
             let relay =
-                relay::run(stream, unread, pass, site, record, cut, (permit, counted, alive));
+                relay::run(stream, unread, pass, after, record, cut, (permit, counted, alive));
             tasks::spawn("relay", relay);
         }
         Ok(Done::Settled { .. }) => {}

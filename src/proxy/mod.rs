@@ -26,4 +26,4 @@ mod session;
 mod site;
 
 pub use directives::DIRECTIVES;
-pub use site::{Door, Security, Site, Towards};
+pub use site::{After, Door, Security, Site, Towards};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::desk::Upstream;
-use super::site::Site;
+use super::site::After;
 use crate::net::Stream;
 use crate::net::copy::{self, Why};
 use crate::net::halt::Halt;
@@ -22,12 +22,12 @@ pub fn run<H: Send>(
     client: Stream,
     unread: Vec<u8>,
     upstream: Upstream,
-    site: Arc<Site>,
+    after: Arc<After>,
     mut record: Record,
     cut: Halt,
     held: H,
 ) -> impl Future<Output = ()> + Send {
-    let settings = copy::Settings { idle: site.settings.proxy_timeout, linger: LINGER };
+    let settings = copy::Settings { idle: after.timeout, linger: LINGER };
     let pending = copy::Pending { to_upstream: unread, to_client: upstream.unread };
     let relay = copy::both(client, upstream.stream, pending, settings, cut);
     async move {
@@ -47,9 +47,9 @@ pub fn run<H: Send>(
             }
         };
         record.end = end;
-        site.counters.relayed(ended.bytes_up, ended.bytes_down);
-        if site.log.enabled(Level::Info) {
-            site.log.session(Level::Info, &record.tail("proxying"), words);
+        after.counters.relayed(ended.bytes_up, ended.bytes_down);
+        if after.log.enabled(Level::Info) {
+            after.log.session(Level::Info, &record.tail("proxying"), words);
         }
         drop(held);
     }

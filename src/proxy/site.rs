@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::directives::{Settings, Tells};
 use crate::login::{Offer, Words};
@@ -36,9 +37,20 @@ pub struct Site {
     pub towards: Arc<Towards>,
     /// How those with a block are, by the name of the block.
     pub groups: HashMap<String, Arc<Towards>>,
+    pub after: Arc<After>,
     pub log: Log,
     pub access: Access,
     pub metrics: Metrics,
+    pub counters: metrics::Protocol,
+}
+
+/// What a session needs of its server once it is relayed: an idle session of an old configuration
+/// must not keep all of that alive.
+#[derive(Debug)]
+pub struct After {
+    /// `proxy_timeout`
+    pub timeout: Duration,
+    pub log: Log,
     pub counters: metrics::Protocol,
 }
 
