@@ -15,7 +15,8 @@ fn upstream() -> FakeUpstream {
 }
 
 /// Logs in over a unix socket by hand and hears a command back.
-fn works_at(path: &std::path::Path) {
+#[track_caller]
+pub fn works_at(path: &std::path::Path) {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
@@ -64,6 +65,28 @@ fn clients_come_by_unix_socket_and_it_outlives_reloads() {
     let gatepost = Gatepost::start(site, &text, &values);
     works_at(&path);
     gatepost.quit();
+}
+
+#[test]
+fn a_unix_socket_outlives_reloads_that_change_the_number_of_workers() {
+    let upstream = upstream();
+    let text = mail(&format!("{TO_BACKEND} server {{ listen unix:@dir@/s; protocol imap; }}"));
+    let values: [(&str, &dyn ToString); 1] = [("up", &upstream.addr())];
+    let with = |workers: usize| {
+        let line = format!("worker_processes {workers};");
+        text.replace("worker_processes 2;", &line)
+    };
+    let gatepost = Gatepost::start(Site::new(), &with(1), &values);
+    let path = gatepost.site.path("s");
+    for workers in [3, 2, 4, 1] {
+        gatepost.reload(&with(workers), &values, "exited with code 0");
+        for _ in 0..10 {
+            works_at(&path);
+        }
+    }
+    assert!(!gatepost.error_log().contains("[emerg]"), "{}", gatepost.error_log());
+    gatepost.quit();
+    assert!(!path.exists(), "the socket is left behind");
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! What an admin reads: the error log, the access log, the figures. And what nobody may read there.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
+use nix::sys::signal::Signal;
 use regex::Regex;
 
 use crate::scene::{Scene, Way};
 use crate::support::{
-    Ca, Dovecot, FakeUpstream, Manners, Mechanism, Protocol, Talk, encoded, fresh_ip, imap, mail,
-    until,
+    Ca, Dovecot, FakeUpstream, Gatepost, Manners, Mechanism, PATIENCE, Protocol, Site, Talk,
+    encoded, fresh_ip, imap, mail, send, until,
 };
+use crate::upgrade::{ends, upgrade};
 
 fn upstream() -> FakeUpstream {
     FakeUpstream::start(imap(Manners::imap()))
@@ -217,4 +222,46 @@ fn figures_are_shown() {
     assert!(figures((scene.gatepost.site.ip, 10901).into(), "/stub_status").contains("Active"));
     until("the old address to close", || Talk::try_connect(None, at).err().map(drop));
     drop(session);
+}
+
+/// The figures that are shown at a unix socket.
+fn figures_at(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut shown = String::new();
+    stream.read_to_string(&mut shown).unwrap();
+    assert!(shown.starts_with("HTTP/1.1 200 "), "{shown}");
+    shown
+}
+
+#[test]
+fn figures_are_shown_at_a_unix_socket_through_upgrades() {
+    let upstream = upstream();
+    let server = "server { listen @ip@:@imap@; protocol imap; }";
+    let text = mail(&format!("{}{server}", crate::scene::TO_BACKEND));
+    let text = format!("metrics unix:@dir@/figures;\n{text}");
+    let values: [(&str, &dyn ToString); 1] = [("up", &upstream.addr())];
+    let mut gatepost = Gatepost::start(Site::new(), &text, &values);
+    let path = gatepost.site.path("figures");
+    assert!(figures_at(&path).contains("gatepost_boot_generation 1"));
+    gatepost.reload(&text, &values, "exited with code 0");
+    assert!(figures_at(&path).contains("gatepost_boot_generation 2"));
+    // One that is taken back.
+    let new = upgrade(&gatepost);
+    figures_at(&path);
+    send(new, Signal::SIGQUIT);
+    ends(new);
+    until("the old process to take its name back", || {
+        (gatepost.pid_file() == Some(gatepost.pid())).then_some(())
+    });
+    assert!(figures_at(&path).contains("gatepost_boot_generation 2"));
+    // One that stays.
+    let new = upgrade(&gatepost);
+    gatepost.signal(Signal::SIGQUIT);
+    assert_eq!(gatepost.ends().code(), Some(0));
+    assert!(figures_at(&path).contains("gatepost_boot_generation 1"));
+    send(new, Signal::SIGQUIT);
+    ends(new);
+    assert!(!path.exists(), "the socket is left behind");
 }

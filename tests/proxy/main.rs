@@ -22,6 +22,7 @@ mod logs;
 mod lookup;
 mod peers;
 mod pop3;
+mod privilege;
 mod process;
 mod relay;
 mod reload;

@@ -10,6 +10,7 @@ use crate::support::{
     Client, FakeUpstream, Gatepost, Manners, PATIENCE, Protocol, Run, Site, Talk, command, fill,
     imap, is_alive, mail, run, send, uid, until,
 };
+use crate::upgrade::ends;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -98,6 +99,71 @@ fn every_error_of_a_file_is_told_at_once() {
     std::fs::remove_dir_all(site.path("conf")).unwrap();
     let tested = run(command(&site).arg("-t"), "");
     assert!(tested.code != Some(0) && tested.err.contains("[emerg]"), "{tested:?}");
+}
+
+/// Where `bad` stands in `conf`, as a fault says it.
+fn place(site: &Site, conf: &str, bad: &str) -> String {
+    let line = conf.lines().position(|line| line.contains(bad)).unwrap() + 1;
+    format!(" in {}:{line}", site.path("conf/gatepost.conf").display())
+}
+
+#[test]
+fn what_would_fail_at_the_start_fails_the_test() {
+    let inside = |line: &str| mail(&format!("{TO_BACKEND}\n{line}\n{SERVER}"));
+    let before = |line: &str| format!("{line}\n{}", conf());
+    let mut rows = vec![("metrics nonsense;", before("metrics nonsense;"))];
+    for name in ["timeout", "proxy_timeout", "proxy_connect_timeout", "proxy_auth_timeout"] {
+        let line: &str = format!("{name} 0;").leak();
+        rows.push((line, inside(line)));
+    }
+    if nix::unistd::geteuid().is_root() {
+        for line in ["user nosuchuser;", "user nobody nosuchgroup;"] {
+            rows.push((line, conf().replace("user root;", line)));
+        }
+    }
+    for (bad, text) in rows {
+        let site = Site::new();
+        let tested = ran(&site, &text, &["-t"]);
+        assert!(tested.code.is_some_and(|code| code != 0), "{bad}: {tested:?}");
+        let word = bad.trim_end_matches(';').split(' ').next_back().unwrap();
+        let told = tested.err.lines().find(|line| line.contains(&place(&site, &text, bad)));
+        let told = told.unwrap_or_else(|| panic!("nothing of {bad}: {}", tested.err));
+        assert!(told.starts_with("gatepost: [emerg] ") && told.contains(word), "{told}");
+    }
+}
+
+#[test]
+fn who_does_not_exist_is_told_before_it_is_too_late() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // Only root becomes somebody else.
+    }
+    for daemon in ["daemon off;", "daemon on;"] {
+        let site = Site::new();
+        let text = conf().replace("user root;", "user nosuchuser;").replace("daemon off;", daemon);
+        let ended = ran(&site, &text, &[]);
+        assert_eq!(ended.code, Some(1), "{daemon} {ended:?}");
+        let place = place(&site, &text, "nosuchuser");
+        let is_told = |line: &str| line.contains("[emerg]") && line.contains(&place);
+        assert!(ended.err.lines().any(is_told), "{daemon} {ended:?}");
+        assert!(!site.path("run/gatepost.pid").exists());
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_so_in_its_log() {
+    let site = Site::new();
+    let text = conf()
+        .replace("daemon off;", "daemon on;")
+        .replace("run/gatepost.pid", "nowhere/gatepost.pid");
+    let _ = ran(&site, &text, &[]);
+    let path = site.path("nowhere/gatepost.pid").display().to_string();
+    until("the reason in the error log", || {
+        let log = site.read("logs/error.log");
+        log.lines().any(|line| line.contains("[emerg]") && line.contains(&path)).then_some(())
+    });
+    // And it is gone.
+    let to = (site.ip, crate::support::IMAP).into();
+    until("the door to close", || Talk::try_connect(None, to).is_err().then_some(()));
 }
 
 #[test]
@@ -191,8 +257,11 @@ fn term_and_int_stop_at_once() {
         let mut client = let_in(&gatepost);
         let mut early = Client::greeted(Protocol::Imap, gatepost.imap());
         let start = Instant::now();
-        gatepost.stop(signal);
+        let site = gatepost.stop(signal);
         assert!(start.elapsed() < Duration::from_secs(5), "{signal} took {:?}", start.elapsed());
+        let log = site.read("logs/error.log");
+        assert!(log.contains(signal.as_str()), "{log}");
+        assert!(!log.contains("SIGQUIT"), "nobody sent that:\n{log}");
         let _ = client.left_unsaid();
         let _ = early.left_unsaid();
     }
@@ -266,6 +335,51 @@ fn as_a_daemon_it_leaves_its_parent() {
     drop(client);
     send(pid, Signal::SIGQUIT);
     until("the daemon to end", || (!is_alive(pid)).then_some(()));
+}
+
+/// A daemon is nobody's child: whoever its pid files name is ended with this.
+struct Daemon(Site);
+
+impl Daemon {
+    fn pid(&self) -> Option<u32> {
+        self.0.read("run/gatepost.pid").trim().parse().ok()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        for name in ["run/gatepost.pid", "run/gatepost.pid.oldbin"] {
+            if let Ok(pid) = self.0.read(name).trim().parse::<i32>() {
+                let pid = nix::unistd::Pid::from_raw(pid);
+                let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_was_started_from_its_folder_is_upgraded() {
+    let upstream = upstream();
+    let daemon = Daemon(Site::new());
+    let site = &daemon.0;
+    let text = conf().replace("daemon off;", "daemon on;");
+    site.write("conf/gatepost.conf", fill(site, &text, &[("up", &upstream.addr())]));
+    let (folder, name) = (site.dir().parent().unwrap(), site.dir().file_name().unwrap());
+    let mut relative = Command::new(command(site).get_program());
+    relative.arg("-p").arg(name).args(["-c", "conf/gatepost.conf"]).current_dir(folder);
+    run(&mut relative, "").worked();
+    let old = until("the pid file", || daemon.pid());
+    send(old, Signal::SIGUSR2);
+    let new = until("the new process to write its pid", || daemon.pid().filter(|pid| *pid != old));
+    send(old, Signal::SIGQUIT);
+    ends(old);
+    let mut client = Client::greeted(Protocol::Imap, (site.ip, crate::support::IMAP).into());
+    client.ask("LOGIN bob pw").is("OK");
+    client.ask("LOGOUT").is("OK");
+    drop(client);
+    send(new, Signal::SIGQUIT);
+    ends(new);
+    assert_eq!(daemon.pid(), None);
 }
 
 #[test]

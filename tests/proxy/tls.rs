@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// The certificate that a server shows to who asks for `name`, as it came over the wire.
-fn shown(gatepost: &Gatepost, ca: &str, name: &str) -> Vec<u8> {
+pub fn shown(gatepost: &Gatepost, ca: &str, name: &str) -> Vec<u8> {
     let client = secured(gatepost, &Tls::trusting(ca, name)).unwrap();
     client.session().peer_certificates().unwrap()[0].to_vec()
 }
@@ -24,7 +24,7 @@ fn secured(gatepost: &Gatepost, tls: &Tls) -> std::io::Result<Talk> {
 }
 
 /// The certificate of a pair, as it goes over the wire.
-fn der(pair: &Pair) -> Vec<u8> {
+pub fn der(pair: &Pair) -> Vec<u8> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
     CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap().to_vec()

@@ -6,8 +6,11 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use crate::crowd::Crowd;
+use crate::listeners::works_at;
 use crate::scene::{Scene, Way};
-use crate::support::{Client, FakeUpstream, Manners, Protocol, imap, is_alive, send, until};
+use crate::support::{
+    Client, FakeUpstream, Gatepost, Manners, Protocol, imap, is_alive, send, until,
+};
 
 fn scene() -> (FakeUpstream, Scene) {
     let upstream = FakeUpstream::start(imap(Manners::imap()));
@@ -16,15 +19,15 @@ fn scene() -> (FakeUpstream, Scene) {
 }
 
 /// USR2, and the pid of the new process once it has written it.
-fn upgrade(scene: &Scene) -> u32 {
-    let old = scene.gatepost.pid_file().unwrap();
+#[track_caller]
+pub fn upgrade(gatepost: &Gatepost) -> u32 {
+    let old = gatepost.pid_file().unwrap();
     send(old, Signal::SIGUSR2);
-    until("the new process to write its pid", || {
-        scene.gatepost.pid_file().filter(|pid| *pid != old)
-    })
+    until("the new process to write its pid", || gatepost.pid_file().filter(|pid| *pid != old))
 }
 
-fn ends(pid: u32) {
+#[track_caller]
+pub fn ends(pid: u32) {
     until("a process to end", || (!is_alive(pid)).then_some(()));
 }
 
@@ -54,7 +57,7 @@ fn a_crowd_survives_an_upgrade_and_nobody_is_turned_away() {
             });
         };
         some_more();
-        let new = upgrade(&scene);
+        let new = upgrade(&scene.gatepost);
         some_more();
         send(old, Signal::SIGQUIT);
         some_more();
@@ -76,7 +79,7 @@ fn a_crowd_survives_an_upgrade_and_nobody_is_turned_away() {
 fn both_serve_until_the_old_one_is_told_to_go() {
     let (_upstream, mut scene) = scene();
     let mut session = scene.let_in();
-    let new = upgrade(&scene);
+    let new = upgrade(&scene.gatepost);
     let old = scene.gatepost.pid();
     assert_eq!(scene.gatepost.site.read("run/gatepost.pid.oldbin").trim(), old.to_string());
     for _ in 0..20 {
@@ -89,7 +92,7 @@ fn both_serve_until_the_old_one_is_told_to_go() {
     assert_eq!(scene.gatepost.ends().code(), Some(0));
     assert!(!scene.gatepost.site.path("run/gatepost.pid.oldbin").exists());
     // And once more, from the new one.
-    let newer = upgrade(&scene);
+    let newer = upgrade(&scene.gatepost);
     send(new, Signal::SIGQUIT);
     ends(new);
     scene.let_in().ask("NOOP").is("OK");
@@ -101,7 +104,7 @@ fn both_serve_until_the_old_one_is_told_to_go() {
 #[test]
 fn an_upgrade_may_be_taken_back() {
     let (_upstream, scene) = scene();
-    let new = upgrade(&scene);
+    let new = upgrade(&scene.gatepost);
     send(new, Signal::SIGQUIT);
     ends(new);
     let old = scene.gatepost.pid();
@@ -110,6 +113,32 @@ fn an_upgrade_may_be_taken_back() {
     });
     scene.let_in().ask("NOOP").is("OK");
     scene.gatepost.quit();
+}
+
+#[test]
+fn a_unix_socket_stays_with_whoever_goes_on() {
+    let upstream = FakeUpstream::start(imap(Manners::imap()));
+    let unix = "server { listen unix:@dir@/s; protocol imap; }";
+    let mut scene = Scene::before(upstream.addr(), Protocol::Imap, unix);
+    let path = scene.gatepost.site.path("s");
+    let old = scene.gatepost.pid();
+    for signal in [Signal::SIGQUIT, Signal::SIGTERM] {
+        let new = upgrade(&scene.gatepost);
+        works_at(&path);
+        send(new, signal);
+        ends(new);
+        until("the old process to take its name back", || {
+            (scene.gatepost.pid_file() == Some(old)).then_some(())
+        });
+        works_at(&path);
+    }
+    let new = upgrade(&scene.gatepost);
+    scene.gatepost.signal(Signal::SIGQUIT);
+    assert_eq!(scene.gatepost.ends().code(), Some(0));
+    works_at(&path);
+    send(new, Signal::SIGQUIT);
+    ends(new);
+    assert!(!path.exists(), "the socket is left behind");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub use dovecot::Dovecot;
 pub use gatepost::{Gatepost, command};
 pub use lookup::{Asked, FakeLookup, answer};
 pub use place::{IMAP, IMAPS, POP3, POP3S, Site, fresh_ip};
-pub use process::{Run, is_alive, pss_kib, rss_kib, run, send, uid};
+pub use process::{Run, is_alive, pss_kib, rss_kib, run, send, threads, uid};
 pub use talk::Talk;
 pub use tls::Tls;
 pub use upstream::{FakeUpstream, Manners, imap, pop3};

@@ -90,6 +90,35 @@ pub fn uid(pid: u32) -> u64 {
     line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// One thread of a process: who it acts as, and its effective capabilities, a bit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thread {
+    pub id: u32,
+    pub uid: u32,
+    pub capabilities: u64,
+}
+
+/// The threads of `pid`, the main one first.
+pub fn threads(pid: u32) -> Vec<Thread> {
+    let ids = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let mut threads: Vec<_> = ids
+        .filter_map(|id| {
+            let id = id.unwrap().file_name().into_string().unwrap().parse().unwrap();
+            // One that ends meanwhile is none.
+            let status = std::fs::read_to_string(format!("/proc/{pid}/task/{id}/status")).ok()?;
+            let word = |name, rank| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                line.split_ascii_whitespace().nth(rank).unwrap()
+            };
+            let uid = word("Uid:", 1).parse().unwrap();
+            let capabilities = u64::from_str_radix(word("CapEff:", 0), 16).unwrap();
+            Some(Thread { id, uid, capabilities })
+        })
+        .collect();
+    threads.sort_by_key(|thread| (thread.id != pid, thread.id));
+    threads
+}
+
 fn field(pid: u32, file: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
