@@ -1,12 +1,13 @@
 //! Logins through gatepost: every mechanism, every kind of TLS on either side, and who the upstream
 //! believes the client to be.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::scene::{CERTIFICATE, Scene, TRUSTING, Way, servers};
+use crate::scene::{CERTIFICATE, Scene, TO_BACKEND, TRUSTING, Way, servers};
 use crate::support::{
-    Ca, Client, Dovecot, FakeUpstream, Manners, Mechanism, Protocol, encoded, fresh_ip, imap, mail,
-    pop3,
+    Ca, Client, Dovecot, FakeUpstream, Gatepost, IMAP, Manners, Mechanism, POP3, Protocol, Site,
+    encoded, fresh_ip, imap, mail, pop3,
 };
 
 const USERS: &[(&str, &str)] = &[("alice@a.test", "won{der} \\\"land"), ("bob@b.test", "pw")];
@@ -322,6 +323,29 @@ fn a_gatepost_that_reaches_itself_notices() {
     assert!(end.starts_with("NO [UNAVAILABLE]"), "{end}");
     let connected = scene.gatepost.error_log().matches(" connected to ").count();
     assert!(connected < 20, "went round {connected} times");
+}
+
+#[test]
+fn a_login_that_two_gateposts_send_round_comes_to_an_end() {
+    for (protocol, refusal) in
+        [(Protocol::Imap, "NO [UNAVAILABLE]"), (Protocol::Pop3, "-ERR [SYS/TEMP]")]
+    {
+        let name = protocol.name();
+        let server = format!("server {{ listen @ip@:@{name}@; protocol {name}; }}");
+        let text = mail(&format!("{TO_BACKEND}{server}"));
+        let (one, two) = (Site::new(), Site::new());
+        let port = if protocol == Protocol::Imap { IMAP } else { POP3 };
+        let ends = [&one, &two].map(|site| SocketAddr::from((site.ip, port)));
+        let one = Gatepost::start(one, &text, &[("up", &ends[1])]);
+        let two = Gatepost::start(two, &text, &[("up", &ends[0])]);
+        let mut client = Client::greeted(protocol, ends[0]);
+        let end = client.try_log_in(Mechanism::Login, "bob", "pw");
+        assert!(end.starts_with(refusal), "{end}");
+        let log = one.error_log() + &two.error_log();
+        let connected = log.matches(" connected to ").count();
+        assert!((3..=10).contains(&connected), "went round {connected} times");
+        assert!(log.contains("passed through too many proxies"), "{log}");
+    }
 }
 
 #[test]

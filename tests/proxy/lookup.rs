@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::scene::{CERTIFICATE, Scene, Way, servers};
 use crate::support::{
-    Asked, Ca, FakeLookup, FakeUpstream, Manners, Mechanism, Protocol, answer, fresh_ip, imap,
-    mail, pop3,
+    Asked, Ca, FakeLookup, FakeUpstream, Manners, Mechanism, Protocol, answer, encoded, fresh_ip,
+    imap, mail, pop3,
 };
 
 /// A gatepost that asks `lookup` where to go.
@@ -75,10 +75,59 @@ fn the_handler_may_change_name_and_password() {
     let scene = asking(&lookup, Protocol::Imap, "");
     scene.client().log_in(Mechanism::Login, "bob", "pw");
     let heard = upstream.heard().join("\n");
-    let plain = crate::support::encoded("\0robert\0changed");
+    let plain = encoded("\0robert\0changed");
     let is_changed =
         (heard.contains("robert") && heard.contains("changed")) || heard.contains(&plain);
     assert!(is_changed && !heard.contains("bob"), "{heard}");
+}
+
+/// Logs bob in to act for `other`; gives the last line, without its tag.
+fn log_in_for(scene: &Scene, other: &str) -> String {
+    let said = encoded(&format!("{other}\0bob\0pw"));
+    let mut client = scene.client();
+    match scene.protocol {
+        Protocol::Imap => client.ask(&format!("AUTHENTICATE PLAIN {said}")).end,
+        Protocol::Pop3 => client.ask_line(&format!("AUTH PLAIN {said}"), ""),
+    }
+}
+
+#[test]
+fn nobody_acts_for_another_with_the_handlers_credentials() {
+    for (protocol, refusal) in
+        [(Protocol::Imap, "NO [AUTHORIZATIONFAILED]"), (Protocol::Pop3, "-ERR [AUTH]")]
+    {
+        for own in [
+            &[("Auth-User", "bob*gate"), ("Auth-Pass", "master")][..],
+            &[("Auth-User", "bob*gate")],
+            &[("Auth-Pass", "master")],
+        ] {
+            let upstream = match protocol {
+                Protocol::Imap => upstream(),
+                Protocol::Pop3 => FakeUpstream::start(pop3(Manners::pop3())),
+            };
+            let to = upstream.addr();
+            let lookup = FakeLookup::start(move |_: &Asked| towards(to, own));
+            let scene = asking(&lookup, protocol, "");
+            let end = log_in_for(&scene, "victim");
+            assert!(end.starts_with(refusal), "{own:?}: {end}");
+            assert_eq!(upstream.accepted(), 0, "{:?}", upstream.heard());
+            // Who acts for himself may, whether he says so or not.
+            for other in ["", "bob"] {
+                let end = log_in_for(&scene, other);
+                assert!(end.trim_start_matches('+').starts_with("OK"), "{own:?}: {end}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_to_act_for_stays_with_the_clients_own_credentials() {
+    let upstream = upstream();
+    let lookup = FakeLookup::to(upstream.addr());
+    let scene = asking(&lookup, Protocol::Imap, "");
+    let end = log_in_for(&scene, "shared");
+    assert!(end.starts_with("OK"), "{end}");
+    upstream.hears(&encoded("shared\0bob\0pw"));
 }
 
 #[test]

@@ -16,7 +16,9 @@ fn capa_lists_what_works_now() {
     let (_upstream, scene) = scene("");
     let mut client = scene.client();
     let clear = client.capabilities();
-    for word in ["USER", "SASL PLAIN LOGIN", "STLS", "UIDL", "RESP-CODES", "AUTH-RESP-CODE"] {
+    for word in
+        ["USER", "SASL PLAIN LOGIN", "STLS", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "XCLIENT"]
+    {
         assert!(clear.contains(word), "no {word}:\n{clear}");
     }
     client.start_tls(&scene.tls);
