@@ -175,4 +175,26 @@ mod tests {
         file.write(b"still here\n").unwrap();
         assert_eq!(fs::read_to_string(moved.join("a.log")).unwrap(), "still here\n");
     }
+
+    /// A pipe stands for what is no file: only root can make a device, and one of the system's own
+    /// is not for a test to try its luck on. Whoever is not root sees a chown() that was tried fail.
+    #[test]
+    fn what_is_no_file_is_not_given_away() {
+        use std::os::unix::fs::MetadataExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Opening the writing end waits for a reader.
+        let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let pipe = open(&path).unwrap();
+        let (log, memory) = Log::memory(Level::Error);
+        give_all_to(&log, 12_345, 12_345);
+        assert_ne!(reader.metadata().unwrap().uid(), 12_345);
+        let told = memory.text();
+        assert!(!told.contains(&path.display().to_string()), "{told}");
+        // Before the reader goes: a test beside this one reopens all there is, and would wait for it.
+        fs::remove_file(&path).unwrap();
+        drop((pipe, reader));
+    }
 }

@@ -1,6 +1,6 @@
 //! Clients and upstreams that mean ill, or are only broken: bounded memory, closed in time.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -161,6 +161,38 @@ fn who_never_reads_is_not_waited_for() {
     assert!(start.elapsed() < PATIENCE);
     let after = rss_kib(scene.gatepost.pid());
     assert!(after < before + 8 * MB, "{before} KiB, then {after} KiB");
+}
+
+#[test]
+fn little_is_kept_of_what_comes_while_a_login_is_ruled_on() {
+    const MANY: u64 = 100;
+    let silent = Manners { greeting: String::new(), ..Manners::imap() };
+    let upstream = FakeUpstream::start(imap(silent));
+    let scene = Scene::before(upstream.addr(), Protocol::Imap, "proxy_greeting_timeout 60s;");
+    let mut ruled: Vec<_> = (0..MANY).map(|_| scene.client()).collect();
+    for client in &mut ruled {
+        client.say("a LOGIN bob pw");
+    }
+    until("all logins to be with the upstream", || {
+        (upstream.accepted() == ruled.len()).then_some(())
+    });
+    let before = pss_kib(scene.gatepost.pid());
+    for client in &ruled {
+        let mut socket = client.socket();
+        socket.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        // As much as the systems on both sides take, too.
+        while sent < 256 << 10
+            && let Ok(some) = socket.write(&[b'x'; 16 << 10])
+        {
+            sent += some;
+        }
+    }
+    for _ in 0..20 {
+        drop(scene.client());
+    }
+    let after = pss_kib(scene.gatepost.pid());
+    assert!(after < before + MANY * 48, "{before} KiB, then {after} KiB");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! After login: gatepost carries bytes, all of them, and gets out of the way.
 
 use std::io::ErrorKind;
-use std::net::TcpStream;
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::scene::{Scene, TRUSTING, Way};
 use crate::support::{
-    Ca, Client, Dovecot, FakeUpstream, Manners, Mechanism, PATIENCE, Protocol, imap,
+    Ca, Client, Dovecot, FakeUpstream, Manners, Mechanism, PATIENCE, Protocol, Talk, imap, pop3,
+    until,
 };
 
 const USERS: &[(&str, &str)] = &[("alice@a.test", "pw")];
@@ -205,6 +209,110 @@ fn a_reader_that_stops_holds_up_only_itself() {
     other.hears("");
     let after = crate::support::rss_kib(scene.gatepost.pid());
     assert!(after < before + (16 << 10), "{before} KiB, then {after} KiB");
+}
+
+/// Longer than a relay waits for the goodbye of a client whose upstream has closed.
+const STALL: Duration = Duration::from_secs(3);
+
+/// Connects with hardly any room for what comes, so that it waits in gatepost.
+fn narrow(to: SocketAddr) -> Talk {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect_timeout(&to.into(), PATIENCE).unwrap();
+    Talk::over(socket.into())
+}
+
+/// An upstream says a megabyte and closes. Its client reads all but the last 100 KB, then nothing
+/// until the upstream has closed and [`STALL`] has passed, then the rest.
+fn hear_the_last_words_late(ssl: bool) {
+    let said = message(MB);
+    let text = said.clone();
+    let (closing, closes) = mpsc::channel();
+    let upstream = FakeUpstream::start(move |talk| {
+        talk.try_say("* OK [CAPABILITY IMAP4rev1] ready")?;
+        loop {
+            let line = talk.try_line()?;
+            let (tag, command) = line.split_once(' ').unwrap_or((&line, ""));
+            if command == "FETCH" {
+                break;
+            }
+            talk.try_say(&format!("{tag} OK done"))?;
+        }
+        talk.try_send(&text)?;
+        closing.send(Instant::now()).unwrap();
+        Ok(())
+    });
+    let ssl = if ssl { "ssl" } else { "" };
+    let server =
+        format!("server {{ listen @ip@:10300 {ssl} sndbuf=16k rcvbuf=16k; protocol imap; }}");
+    let scene = Scene::before(upstream.addr(), Protocol::Imap, &server);
+    let mut talk = narrow((scene.gatepost.site.ip, 10300).into());
+    if !ssl.is_empty() {
+        talk.try_secure(&scene.tls).unwrap();
+    }
+    let mut client = Client::over(Protocol::Imap, talk).after_greeting();
+    client.log_in(Mechanism::Login, "bob", "pw");
+    client.say("x FETCH");
+    let mut heard = client.bytes(said.len() - 100_000);
+    let closed = closes.recv_timeout(PATIENCE).unwrap();
+    until("the stall to end", || (closed.elapsed() > STALL).then_some(()));
+    heard.extend(client.left_unsaid().into_bytes());
+    assert_eq!(heard.len(), said.len(), "an upstream's last words are lost");
+    assert!(heard == said, "the last words have changed");
+}
+
+#[test]
+fn an_upstreams_last_words_wait_for_a_client_that_stalls() {
+    for ssl in [false, true] {
+        hear_the_last_words_late(ssl);
+    }
+}
+
+/// 128 KiB of commands, `TAG NOOP`, and the tags.
+fn many_commands() -> (String, Vec<String>) {
+    let tags: Vec<_> = (0..10_083).map(|number| format!("n{number:05}")).collect();
+    let said: String = tags.iter().map(|tag| format!("{tag} NOOP\r\n")).collect();
+    assert!(said.len() > 128 << 10);
+    (said, tags)
+}
+
+#[test]
+fn many_commands_wait_their_turn_behind_a_slow_ruling() {
+    for (login, answer) in [("OK", "OK logged in"), ("NO", "NO wrong")] {
+        let upstream = FakeUpstream::start(move |talk: &mut Talk| {
+            std::thread::park_timeout(Duration::from_millis(700));
+            imap(Manners { answer: answer.to_owned(), ..Manners::imap() })(talk)
+        });
+        let scene = Scene::before(upstream.addr(), Protocol::Imap, "");
+        let (said, tags) = many_commands();
+        for way in [Way::Clear, Way::Tls] {
+            let mut client = scene.client_by(way);
+            client.send(format!("in LOGIN bob pw\r\n{said}"));
+            client.hear_out("in").is(login);
+            for tag in &tags {
+                client.hear_out(tag).is("OK");
+            }
+            client.ask("LOGOUT").is("OK");
+        }
+    }
+}
+
+#[test]
+fn many_pop3_commands_wait_their_turn_behind_a_slow_ruling() {
+    let upstream = FakeUpstream::start(|talk: &mut Talk| {
+        std::thread::park_timeout(Duration::from_millis(700));
+        pop3(Manners::pop3())(talk)
+    });
+    let scene = Scene::before(upstream.addr(), Protocol::Pop3, "");
+    let (said, tags) = many_commands();
+    let mut client = scene.client();
+    client.send(format!("USER bob\r\nPASS pw\r\n{said}"));
+    client.hears("+OK");
+    client.hears("+OK");
+    for tag in &tags {
+        assert_eq!(client.line(), format!("+OK {tag} NOOP"));
+    }
+    client.ask_line("QUIT", "+OK");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scene::Scene;
+use crate::scene::{CERTIFICATE, Scene, TRUSTING, servers};
 use crate::support::{
-    Client, FakeUpstream, Manners, Mechanism, Protocol, Talk, encoded, imap, pop3,
+    Ca, Client, Dovecot, FakeUpstream, Manners, Mechanism, Protocol, Talk, encoded, imap, mail,
+    pop3,
 };
 
 const PROTOCOLS: [Protocol; 2] = [Protocol::Imap, Protocol::Pop3];
@@ -118,6 +119,37 @@ fn one_that_hangs_up_in_any_phase_is_unavailable_and_the_client_may_try_again() 
             assert!(end.starts_with(unavailable(protocol)), "after {lines} lines: {end}");
         }
         assert!(has_let_in, "{protocol:?} needs more than 8 lines for a login");
+    }
+}
+
+#[test]
+fn one_with_a_strangers_certificate_behind_starttls_leaves_the_login_to_the_next() {
+    for protocol in PROTOCOLS {
+        let (ca, users) = (Ca::new(), &[("bob", "pw")]);
+        let stranger = Dovecot::start(&Ca::new(), users);
+        let ours = Dovecot::start(&ca, users);
+        let conf = format!(
+            "{CERTIFICATE} route {{ default backend; }}
+             upstream backend {{ server @stranger@; server @ours@; }}
+             proxy_ssl starttls; {TRUSTING}
+             {}",
+            servers(protocol)
+        );
+        let ends = [&stranger, &ours].map(|dovecot| dovecot.clear(protocol));
+        let values: [(&str, &dyn ToString); 2] = [("stranger", &ends[0]), ("ours", &ends[1])];
+        let scene = Scene::with(ca, protocol, &mail(&conf), &values);
+        // By turns: one of two begins with the stranger.
+        for _ in 0..4 {
+            let mut client = scene.client();
+            client.log_in(Mechanism::Login, "bob", "pw");
+            client.work_and_leave();
+        }
+        let line = scene.gatepost.logs("proxy_ssl_trusted_certificate");
+        let stranger_at = format!("upstream: {}", ends[0]);
+        for part in ["[error]", "SSL handshaking with upstream", &stranger_at] {
+            assert!(line.contains(part), "no {part}: {line}");
+        }
+        assert!(!stranger.log().contains("bob"), "the password went to a stranger");
     }
 }
 
