@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::privilege::Identity;
 use crate::config::{Block, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
+use crate::net::listen::Listen;
 
 const ONCE: Directive = Directive {
     name: "",
@@ -42,10 +44,11 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "user",
         takes: Takes::Args(1, 2),
         default: "nobody",
-        doc: "The user, and optionally the group, that gatepost becomes once its listeners and logs \
-              are open. Only root can change its user; for anybody else the directive is noted and \
-              has no effect. The capability to bind low ports is kept, so a reload may add a \
-              listener; certificate keys that change on disk must be readable for this user.",
+        doc: "The user, and optionally the group, that a gatepost which root has started becomes once \
+              its listeners and logs are open; `root` to stay root. For anybody else the directive \
+              is noted and has no effect. The thread that handles signals keeps the capabilities to \
+              bind low ports and to read and write files of others, so a reload may add a listener \
+              and read a key that only root may read; the workers keep none.",
         ..ONCE
     },
     Directive {
@@ -66,7 +69,8 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "worker_shutdown_timeout",
         default: "",
         doc: "How long sessions may live on after a reload or a graceful stop (QUIT) before they are \
-              ended with their protocol's goodbye. Absent: as long as they like.",
+              ended: those that have not logged in are told so, others are closed. Absent: as long as \
+              they like.",
         ..ONCE
     },
     Directive {
@@ -142,13 +146,13 @@ pub const DIRECTIVES: &[Directive] = &[
 pub struct Settings {
     pub daemon: bool,
     pub pid: PathBuf,
-    /// User and group, as named.
-    pub user: Option<(String, Option<String>)>,
+    /// Whom to become; `nobody` where nobody is named.
+    pub user: Option<Identity>,
     pub workers: usize,
     pub open_files: Option<u64>,
     pub shutdown_timeout: Option<Duration>,
     pub worker_connections: usize,
-    pub metrics: Vec<String>,
+    pub metrics: Vec<Listen>,
     pub modules: Vec<String>,
 }
 
@@ -192,15 +196,36 @@ impl Settings {
         Self {
             daemon: main.flag("daemon").unwrap_or(default.daemon),
             pid: main.path("pid").unwrap_or(default.pid),
-            user: main
-                .words("user")
-                .map(|words| (words[0].to_owned(), words.get(1).map(|group| (*group).to_owned()))),
+            user: user(main),
             workers,
             open_files: main.number("worker_rlimit_nofile", 1..),
             shutdown_timeout: main.time("worker_shutdown_timeout"),
             worker_connections: connections.unwrap_or(default.worker_connections),
-            metrics: all("metrics"),
+            metrics: metrics(main),
             modules: all("load_module"),
         }
     }
+}
+
+/// Looked up at once, so that `-t` finds a name that nobody has.
+fn user(main: &Block) -> Option<Identity> {
+    let at = main.statement("user")?;
+    match Identity::find(&at.args()[0], at.arg(1)) {
+        Ok(identity) => Some(identity),
+        Err(error) => {
+            main.fault(at, error.to_string());
+            None
+        }
+    }
+}
+
+fn metrics(main: &Block) -> Vec<Listen> {
+    let mut listens = Vec::new();
+    for at in main.all("metrics") {
+        match Listen::parse(&[&at.args()[0]], None) {
+            Ok(parsed) => listens.extend(parsed),
+            Err(error) => main.fault(at, error.replace("\"listen\"", "\"metrics\"")),
+        }
+    }
+    listens
 }

@@ -5,24 +5,9 @@ use std::sync::Arc;
 use crate::http::server::{self, Limits, Page};
 use crate::net::accept::Leave;
 use crate::net::halt::{self, Trigger};
-use crate::net::listen::{self, Listen, Socket};
+use crate::net::listen::Socket;
 use crate::observe::metrics::CONTENT_TYPE;
 use crate::observe::{Level, Log, Metrics, tasks};
-
-/// Opens the addresses of `metrics`, before the user changes. An address that was passed on by an
-/// older binary is not needed: both show figures side by side.
-pub fn open(places: &[String]) -> Result<Vec<Socket>, Vec<String>> {
-    let mut sockets = Vec::new();
-    for place in places {
-        let listens = Listen::parse(&[place], None)
-            .map_err(|error| vec![error.replace("\"listen\"", "\"metrics\"")])?;
-        for listen in &listens {
-            sockets
-                .extend(listen::open_beside(listen, 1).map_err(|error| vec![error.to_string()])?);
-        }
-    }
-    Ok(sockets)
-}
 
 /// Shows figures on `socket`, in the runtime that is current, until the trigger fires.
 pub fn serve(socket: Socket, metrics: &Metrics, log: &Log) -> Trigger<Leave> {

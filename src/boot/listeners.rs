@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::unistd::{Pid, getppid};
+
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen, Socket};
 
@@ -11,28 +13,31 @@ use crate::net::listen::{self, Listen, Socket};
 #[derive(Debug, Default)]
 pub struct Listeners {
     open: HashMap<String, Vec<Socket>>,
+    /// The older gatepost that gave us sockets. While it lives, the paths of unix sockets are its
+    /// too.
+    elder: Option<Pid>,
 }
 
 impl Listeners {
-    /// Takes what another gatepost handed over. A label is `SHARD ADDRESS`.
+    /// Takes what another gatepost handed over.
     pub fn adopt(handed: Vec<(String, OwnedFd)>) -> io::Result<Self> {
+        let elder = (!handed.is_empty()).then(getppid);
         let mut open: HashMap<String, Vec<Socket>> = HashMap::new();
         for (label, fd) in handed {
             open.entry(label).or_default().push(Socket::adopt(fd)?);
         }
-        Ok(Self { open })
+        Ok(Self { open, elder })
     }
 
-    /// Sees that every one of `wanted` has `shards` sockets, and gives those that are new.
+    /// Sees that every one of `wanted` has so many sockets, and gives those that are new.
     ///
     /// Nothing is changed unless all can be opened: call [`Listeners::put`] with the answer.
     pub fn prepare<'a>(
         &self,
-        wanted: impl IntoIterator<Item = &'a Listen>,
-        shards: usize,
+        wanted: impl IntoIterator<Item = (&'a Listen, usize)>,
     ) -> Result<Vec<(String, Vec<Socket>)>, listen::Error> {
         let mut fresh = Vec::new();
-        for listen in wanted {
+        for (listen, shards) in wanted {
             let label = label(&listen.endpoint);
             let more = match self.open.get(&label) {
                 None => listen::open(listen, shards)?,
@@ -43,6 +48,8 @@ impl Listeners {
                         let _ = socket.tune(listen);
                     }
                     match shards.checked_sub(open.len()) {
+                        // A path cannot be bound twice: its one socket serves all.
+                        Some(1..) if matches!(listen.endpoint, Endpoint::Unix(_)) => Vec::new(),
                         Some(missing @ 1..) => listen::open_beside(listen, missing)?,
                         _ => Vec::new(),
                     }
@@ -62,7 +69,14 @@ impl Listeners {
             kept.insert(label, sockets);
         }
         for gone in std::mem::replace(&mut self.open, kept).into_values() {
-            remove_path(&gone);
+            self.remove_path(&gone);
+        }
+    }
+
+    /// Gives all sockets to a user. Best effort: where it fails, only a later reload is harder.
+    pub fn give_to(&self, uid: u32, gid: u32) {
+        for socket in self.open.values().flatten() {
+            let _ = std::os::unix::fs::fchown(socket.as_fd(), Some(uid), Some(gid));
         }
     }
 
@@ -87,20 +101,30 @@ impl Listeners {
 
     /// Closes everything. The paths of unix sockets go, unless another process serves them now.
     pub fn close(&mut self, somebody_goes_on: bool) {
-        for (_, sockets) in self.open.drain() {
+        for (_, sockets) in std::mem::take(&mut self.open) {
             if !somebody_goes_on {
-                remove_path(&sockets);
+                self.remove_path(&sockets);
             }
         }
+    }
+
+    fn remove_path(&self, sockets: &[Socket]) {
+        if self.elder.is_some_and(|elder| elder == getppid()) {
+            return;
+        }
+        if let Some(Endpoint::Unix(path)) = sockets.first().map(Socket::endpoint) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for Listeners {
+    /// A start that fails leaves no path behind.
+    fn drop(&mut self) {
+        self.close(false);
     }
 }
 
 pub fn label(endpoint: &Endpoint) -> String {
     endpoint.to_string()
-}
-
-fn remove_path(sockets: &[Socket]) {
-    if let Some(Endpoint::Unix(path)) = sockets.first().map(Socket::endpoint) {
-        let _ = std::fs::remove_file(path);
-    }
 }

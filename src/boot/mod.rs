@@ -18,8 +18,8 @@
 //! - No listener that stays is closed or opened again, so no connection is refused by a reload or an
 //!   upgrade.
 //!
-//! **Limits.** One process: workers are threads (see `docs/decisions/0004`), and after the change of
-//! user new files must be readable for that user (`docs/decisions/0008`).
+//! **Limits.** One process: workers are threads (`docs/decisions/0004`). After the change of user the
+//! main thread alone may still read keys, write logs and bind low ports (`docs/decisions/0008`).
 
 mod directives;
 mod figures;
@@ -32,6 +32,7 @@ mod pid;
 mod privilege;
 pub mod registry;
 mod run;
+mod start;
 mod upgrade;
 mod worker;
 
@@ -40,7 +41,7 @@ use std::path::PathBuf;
 pub use logs::ERROR_LOG;
 pub use model::{Unusable, pid_file, test};
 pub use pid::read as read_pid;
-pub use run::run;
+pub use start::run;
 pub use upgrade::Start;
 
 /// What the command line says of a start.

@@ -88,6 +88,15 @@ pub struct Model {
 /// The servers behind one address, each with whether it is marked as the default.
 type Sites = Vec<(Arc<Site>, bool)>;
 
+impl Model {
+    /// What is to be listened at, and by how many sockets each.
+    pub fn listens(&self) -> impl Iterator<Item = (&Listen, usize)> {
+        let workers = self.settings.workers;
+        let doors = self.doors.iter().map(move |(listen, _)| (listen, workers));
+        doors.chain(self.settings.metrics.iter().map(|listen| (listen, 1)))
+    }
+}
+
 /// Why there is no plan: everything that is wrong, a line each.
 pub type Faults = Vec<String>;
 
@@ -125,7 +134,7 @@ impl Plan {
                 mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
             complaints = reader.complaints;
             notes.extend(reader.notes);
-            check_doors(mail, &servers);
+            check_doors(mail, &servers, &settings.metrics);
         } else {
             main.fault_here("no \"mail\" block in configuration");
         }
@@ -175,12 +184,15 @@ impl Plan {
 }
 
 /// Servers that share an address must agree on what comes first there, and have one default.
-fn check_doors(mail: &Block, servers: &[Server]) {
+fn check_doors(mail: &Block, servers: &[Server], metrics: &[Listen]) {
     let mut seen: HashMap<String, (&Listen, &'static str, bool)> = HashMap::new();
     for server in servers {
         let mut own: Vec<String> = Vec::new();
         for listen in &server.listens {
             let at = listen.endpoint.to_string();
+            if metrics.iter().any(|shown| shown.endpoint == listen.endpoint) {
+                mail.fault_here(format!("\"listen {at}\" and \"metrics {at}\" exclude each other"));
+            }
             if own.contains(&at) {
                 mail.fault_here(format!("duplicate \"{at}\" address and port pair"));
                 continue;

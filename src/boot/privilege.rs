@@ -1,7 +1,9 @@
 //! From root to the user that the configuration names.
 //!
-//! Called once, before the first thread starts: the calls of the C library change all threads, but
-//! capabilities belong to a thread and are inherited by those it starts.
+//! Called once, before the first thread starts. The user changes for all threads; capabilities
+//! belong to a thread. The main thread, which no client speaks to, keeps what the process contract
+//! takes: binding low ports, reading keys and configuration, writing logs and the pid file. Workers
+//! give that up as they start (`docs/decisions/0008`).
 
 use std::ffi::CString;
 use std::path::Path;
@@ -17,12 +19,19 @@ pub enum Error {
     NoGroup(String),
     #[error("{call} failed ({}: {})", *.cause as i32, .cause.desc())]
     Call { call: &'static str, cause: nix::Error },
-    #[error("cannot keep the capability to bind low ports: {0}")]
+    #[error("cannot keep the capabilities that a reload needs: {0}")]
     Capability(#[from] caps::errors::CapsError),
 }
 
+/// What the main thread keeps.
+const KEPT: [Capability; 3] = [
+    Capability::CAP_NET_BIND_SERVICE,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_DAC_OVERRIDE,
+];
+
 /// Who gatepost is to become.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     name: String,
     uid: Uid,
@@ -59,7 +68,12 @@ impl Identity {
         let _ = chown(path, Some(self.uid), Some(self.gid));
     }
 
-    /// Becomes this user for good, and keeps the one capability that a reload needs.
+    /// Whether this process is that user already.
+    pub fn is_us(&self) -> bool {
+        Uid::effective() == self.uid
+    }
+
+    /// Becomes this user for good, and keeps [`KEPT`] in this thread.
     pub fn assume(&self) -> Result<(), Error> {
         let call = |call| move |cause| Error::Call { call, cause };
         let name =
@@ -72,8 +86,10 @@ impl Identity {
             return Ok(());
         }
         let mut kept = CapsHashSet::new();
-        if caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_BIND_SERVICE)? {
-            kept.insert(Capability::CAP_NET_BIND_SERVICE);
+        for capability in KEPT {
+            if caps::has_cap(None, CapSet::Permitted, capability)? {
+                kept.insert(capability);
+            }
         }
         caps::set(None, CapSet::Permitted, &kept)?;
         caps::set(None, CapSet::Effective, &kept)?;
@@ -82,6 +98,18 @@ impl Identity {
         caps::set(None, CapSet::Inheritable, &kept)?;
         let _ = caps::set(None, CapSet::Ambient, &kept);
         Ok(())
+    }
+}
+
+/// Gives up what the main thread keeps, in a worker's thread. Root that was asked to stay root
+/// stays it.
+pub fn give_up_in_this_thread() {
+    if is_root() {
+        return;
+    }
+    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+        // A thread that has none cannot lose any.
+        let _ = caps::clear(None, set);
     }
 }
 

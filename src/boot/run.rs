@@ -1,11 +1,10 @@
-//! The life of the process: start, signals, end.
+//! The life of the process once it serves: signals, generations, end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -15,13 +14,15 @@ use super::generation::{Alive, Generation};
 use super::listeners::{Listeners, label};
 use super::model::{Faults, Kept, Model, Plan};
 use super::pid::PidFile;
+use super::start::one;
 use super::worker::Workers;
-use super::{Options, Start, figures, privilege, upgrade};
-use crate::net::accept::{self, Conn, Notice};
-use crate::net::halt::{self, Halt};
+use super::{Options, Start, figures};
+use crate::net::accept::{self, Conn, Leave, Notice};
+use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
+use crate::net::listen::Socket;
 use crate::net::{Plain, errno};
-use crate::observe::{Level, Log, give_all_to, reopen_all, tasks};
+use crate::observe::{Level, Log, reopen_all, tasks};
 use crate::proxy;
 use crate::tls::certs::Identity;
 use crate::tls::fault::Event;
@@ -32,105 +33,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long sessions have for their goodbyes when the process ends at once.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// Starts gatepost and serves until a signal ends it.
-///
-/// # Errors
-/// What kept it from starting, a line each. Once it serves, errors go to its log.
-pub fn run(options: Options, start: Start) -> Result<(), Faults> {
-    let kept = Kept::new();
-    let plan = Plan::read(&options, &kept)?;
-    let (complaints, notes) = (plan.complaints.clone(), plan.notes.clone());
-    let model = plan.build(&kept)?;
-    let log = model.log.clone();
-    for complaint in &complaints {
-        log.line(Level::Emerg, None, complaint);
-    }
-    for note in &notes {
-        log.line(Level::Notice, None, note);
-    }
-    limit_files(&model, &log);
-    let handed = upgrade::taken_over().map_err(|error| one("taking over sockets", &error))?;
-    let is_upgrade = handed.is_some();
-    let mut listeners = Listeners::adopt(handed.unwrap_or_default())
-        .map_err(|error| one("taking over sockets", &error))?;
-    let fresh = listeners
-        .prepare(model.doors.iter().map(|(listen, _)| listen), model.settings.workers)
-        .map_err(|error| vec![error.to_string()])?;
-    listeners.put(fresh);
-    let pages = figures::open(&model.settings.metrics)?;
-    // Before the first thread: a thread does not survive it. As in nginx, not in an upgrade: the
-    // process that started us waits for us.
-    if model.settings.daemon && !is_upgrade {
-        nix::unistd::daemon(false, false)
-            .map_err(|errno| vec![format!("daemon() failed ({})", errno.desc())])?;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| one("starting the event loop", &error))?;
-    // Before the pid file: who reads it may send a signal at once, and unheard it would kill.
-    let signals = {
-        let _inside = runtime.enter();
-        Signals::listen().map_err(|error| one("signal()", &error))?
-    };
-    let pid = PidFile::write(&model.settings.pid).map_err(|error| {
-        let path = model.settings.pid.display();
-        vec![format!("open() \"{path}\" failed ({})", errno(&error))]
-    })?;
-    change_user(&model, &log)?;
-    let ended = runtime.block_on(async {
-        let mut process = Process::new(options, start, kept, listeners, pid, log)?;
-        let mut figures = Vec::new();
-        for socket in pages {
-            figures.push(figures::serve(socket, &process.kept.metrics, &process.log));
-        }
-        process.serve(model).map_err(|error| one("starting workers", &error))?;
-        process.live(signals).await;
-        Ok::<_, Faults>(process)
-    });
-    runtime.shutdown_background();
-    let mut process = ended?;
-    process.listeners.close(process.child.is_some());
-    process.workers.join();
-    process.log.line(Level::Notice, None, "exit");
-    Ok(())
-}
-
-fn one(doing: &str, error: &io::Error) -> Faults {
-    vec![format!("{doing} failed ({})", errno(error))]
-}
-
-/// Two descriptors a session: the more the better, and a limit that is too low is said at once.
-fn limit_files(model: &Model, log: &Log) {
-    let set = || -> nix::Result<()> {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        match model.settings.open_files {
-            Some(wanted) => setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted.max(hard)),
-            None => setrlimit(Resource::RLIMIT_NOFILE, hard, hard),
-        }
-    };
-    if let Err(error) = set() {
-        let words = format!("setrlimit(RLIMIT_NOFILE) failed ({})", error.desc());
-        log.line(Level::Alert, None, words);
-    }
-}
-
-fn change_user(model: &Model, log: &Log) -> Result<(), Faults> {
-    let Some((user, group)) = &model.settings.user else { return Ok(()) };
-    if !privilege::is_root() {
-        let words = "the \"user\" directive makes sense only if the process runs as root, ignored";
-        log.line(Level::Warn, None, words);
-        return Ok(());
-    }
-    let say = |error: privilege::Error| vec![error.to_string()];
-    let identity = privilege::Identity::find(user, group.as_deref()).map_err(say)?;
-    give_all_to(log, identity.uid(), identity.gid());
-    identity.own(&model.settings.pid);
-    identity.assume().map_err(say)
-}
-
 /// What the main thread holds while the workers serve.
-struct Process {
+pub struct Process {
     options: Options,
     start: Start,
     kept: Kept,
@@ -147,6 +51,8 @@ struct Process {
     shutdown_timeout: Option<Duration>,
     child: Option<Child>,
     identities: Vec<Arc<Identity>>,
+    /// Where figures are shown, by the listener's label.
+    shown: HashMap<String, Trigger<Leave>>,
     quitting: bool,
 }
 
@@ -157,7 +63,7 @@ struct Drain {
 }
 
 /// The signals that say something to us.
-struct Signals {
+pub struct Signals {
     reload: Signal,
     reopen: Signal,
     upgrade: Signal,
@@ -167,7 +73,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             reload: signal(SignalKind::hangup())?,
             reopen: signal(SignalKind::user_defined1())?,
@@ -180,17 +86,17 @@ impl Signals {
 }
 
 impl Process {
-    fn new(
+    pub fn new(
         options: Options,
         start: Start,
         kept: Kept,
         listeners: Listeners,
         pid: PidFile,
         log: Log,
-    ) -> Result<Self, Faults> {
+    ) -> Self {
         let (tell_gone, gone) = unbounded_channel();
         tasks::on_panic(log.clone(), kept.metrics.clone());
-        Ok(Self {
+        Self {
             options,
             start,
             kept,
@@ -206,33 +112,41 @@ impl Process {
             shutdown_timeout: None,
             child: None,
             identities: Vec::new(),
+            shown: HashMap::new(),
             quitting: false,
-        })
+        }
     }
 
     /// Puts `model` in force: from now on it takes the connections.
-    fn serve(&mut self, model: Model) -> io::Result<()> {
+    ///
+    /// What can fail comes first: an acceptor that has begun cannot be taken back.
+    pub fn serve(&mut self, model: Model) -> io::Result<()> {
         let number = self.current.number + 1;
         self.workers.grow_to(model.settings.workers)?;
+        let mut sockets = Vec::new();
+        for (listen, _) in &model.doors {
+            let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
+            sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
+        }
+        self.show_figures(&model)?;
         self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));
         self.shutdown_timeout = model.settings.shutdown_timeout;
         let mut generation = Generation::new(number);
         let alive = Alive::new(number, self.tell_gone.clone());
-        for (listen, door) in &model.doors {
-            let label = label(&listen.endpoint);
+        for ((listen, door), sockets) in model.doors.iter().zip(sockets) {
             let (trigger, stop) = halt::halt();
-            for (shard, socket) in self.listeners.sockets(&label).iter().enumerate() {
+            for (shard, socket) in sockets.into_iter().enumerate() {
                 let host = Doorman {
                     door: Arc::clone(door),
                     cut: generation.cut.listen(),
                     alive: alive.clone(),
                     log: model.log.clone(),
                 };
-                let (socket, gate, stop) = (socket.try_clone()?, self.gate.clone(), stop.clone());
+                let (gate, stop) = (self.gate.clone(), stop.clone());
                 let _here = self.workers.of(shard).enter();
                 tasks::spawn("accept", host.run(socket, gate, stop));
             }
-            generation.acceptors.insert(label, trigger);
+            generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
         generation.alive = Some(alive);
         self.log = model.log;
@@ -250,6 +164,28 @@ impl Process {
         Ok(())
     }
 
+    /// Shows figures where `model` says, and nowhere else.
+    fn show_figures(&mut self, model: &Model) -> io::Result<()> {
+        let wanted: Vec<_> =
+            model.settings.metrics.iter().map(|listen| label(&listen.endpoint)).collect();
+        for label in &wanted {
+            if self.shown.contains_key(label) {
+                continue;
+            }
+            for socket in self.listeners.sockets(label) {
+                let socket = socket.try_clone()?;
+                let trigger = figures::serve(socket, &self.kept.metrics, &model.log);
+                self.shown.insert(label.clone(), trigger);
+            }
+        }
+        for (label, trigger) in self.shown.extract_if(|label, _| !wanted.contains(label)) {
+            trigger.fire(Leave::Drain);
+            let words = format_args!("figures are no longer shown at {label}");
+            model.log.line(Level::Notice, None, words);
+        }
+        Ok(())
+    }
+
     /// Stops `generation` from accepting; its sessions go on.
     fn drain(&mut self, mut generation: Generation, for_good: bool) {
         let listeners = &self.listeners;
@@ -263,15 +199,22 @@ impl Process {
         self.draining.insert(generation.number, Drain { generation, until });
     }
 
+    /// Closes what is still open, and waits for the workers.
+    pub fn end(mut self) {
+        self.listeners.close(self.child.is_some());
+        self.workers.join();
+        self.log.line(Level::Notice, None, "exit");
+    }
+
     /// Waits for signals, and for generations to end.
-    async fn live(&mut self, mut signals: Signals) {
+    pub async fn live(&mut self, mut signals: Signals) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let next_end = self.draining.values().filter_map(|drain| drain.until).min();
             tokio::select! {
-                _ = signals.terminate.recv() => return self.stop("SIGTERM").await,
-                _ = signals.interrupt.recv() => return self.stop("SIGINT").await,
+                _ = signals.terminate.recv() => return self.stop("15 (SIGTERM)").await,
+                _ = signals.interrupt.recv() => return self.stop("2 (SIGINT)").await,
                 _ = signals.quit.recv() => self.quit(),
                 _ = signals.reload.recv() => self.reload(),
                 _ = signals.reopen.recv() => self.reopen(),
@@ -313,11 +256,8 @@ impl Process {
             self.log.line(Level::Emerg, None, complaint);
         }
         let model = plan.build(&self.kept)?;
-        let wanted = model.doors.iter().map(|(listen, _)| listen);
-        let fresh = self
-            .listeners
-            .prepare(wanted, model.settings.workers)
-            .map_err(|error| vec![error.to_string()])?;
+        let fresh =
+            self.listeners.prepare(model.listens()).map_err(|error| vec![error.to_string()])?;
         // The old acceptors drain a socket that goes before its last copy closes.
         self.listeners.put(fresh);
         if let Err(error) = self.pid.move_to(&model.settings.pid) {
@@ -334,10 +274,18 @@ impl Process {
 
     fn quit(&mut self) {
         self.log.line(Level::Notice, None, "signal 3 (SIGQUIT) received, shutting down");
+        self.take_no_more();
+    }
+
+    /// Accepts nothing from now on; sessions go on.
+    fn take_no_more(&mut self) {
         if self.quitting {
             return;
         }
         self.quitting = true;
+        for (_, trigger) in self.shown.drain() {
+            trigger.fire(Leave::Queue);
+        }
         let current = std::mem::replace(&mut self.current, Generation::new(0));
         self.drain(current, true);
         // The acceptors close their copies as they end; ours must not keep the port.
@@ -346,9 +294,7 @@ impl Process {
 
     async fn stop(&mut self, name: &str) {
         self.log.line(Level::Notice, None, format_args!("signal {name} received, exiting"));
-        if !self.quitting {
-            self.quit();
-        }
+        self.take_no_more();
         for drain in self.draining.values() {
             drain.generation.end();
         }
@@ -469,7 +415,7 @@ struct Doorman {
 }
 
 impl Doorman {
-    async fn run(self, socket: crate::net::listen::Socket, gate: Gate, stop: Halt<accept::Leave>) {
+    async fn run(self, socket: Socket, gate: Gate, stop: Halt<Leave>) {
         let log = self.log.clone();
         if let Err(error) = accept::run(socket, gate, stop, self).await {
             log.line(Level::Alert, None, format_args!("accepting failed ({})", errno(&error)));

@@ -35,6 +35,7 @@ impl Workers {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread =
             std::thread::Builder::new().name(format!("worker {number}")).spawn(move || {
+                super::privilege::give_up_in_this_thread();
                 log::number_thread(u32::try_from(number).unwrap_or(u32::MAX).saturating_add(1));
                 // An error says that the sender is gone, which means the same.
                 let _ = runtime.block_on(stopped);

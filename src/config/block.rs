@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::fault::{Collector, Fault, Place};
-use super::value::{self, Cidr, Wrong};
+#[cfg(test)]
+use super::value::Cidr;
+use super::value::{self, Wrong};
 
 /// `NAME ARGS…` and where it stands; cheap to clone.
 #[derive(Clone)]
@@ -220,6 +222,7 @@ impl Block {
         self.read(at, index, "a time such as \"500ms\", \"30s\" or \"1m30s\"", value::read_time)
     }
 
+    #[cfg(test)]
     pub fn cidr_of(&self, at: &Statement, index: usize) -> Option<Cidr> {
         let expected = "an address or a network such as \"10.0.0.0/8\"";
         self.read(at, index, expected, |word| value::cidr(word).ok_or(Wrong::Form))

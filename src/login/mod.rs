@@ -81,6 +81,10 @@ pub enum Action {
     Say(Vec<u8>),
     /// Write these bytes, wipe them, and never log them.
     SayInConfidence(Secret),
+    /// The peer broke its protocol, and that counts: words for the log. The answer is said apart.
+    Breach(String),
+    /// The same, and what follows cannot be read as commands any more: the dialogue closes.
+    OutOfStep(String),
     StartTls,
     Rule(Attempt),
     /// A front lets the client in: the login is over.
@@ -123,11 +127,11 @@ pub struct Ask {
     pub secret: Secret,
     /// TLS must be begun by STARTTLS/STLS before anything else is said.
     pub starttls: bool,
-    /// Send the client's identity by IMAP ID (`proxy_imap_id`).
+    /// Send the client's identity by IMAP ID (`proxy_issue_imap_id`).
     pub imap_id: Tell,
-    /// Send it by POP3 XOIP (`proxy_pop3_xoip`).
+    /// Send it by POP3 XOIP (`proxy_issue_pop3_xoip`).
     pub pop3_xoip: Tell,
-    /// Send it by XCLIENT (`proxy_xclient`).
+    /// Send it by XCLIENT (`xclient`).
     pub xclient: Tell,
     /// The upstream is told to be Dovecot: ID carries `x-connected-ip`, `x-session-id` and others.
     pub dovecot: bool,

@@ -39,11 +39,18 @@ impl Default for Offer {
     }
 }
 
-/// The SASL mechanisms that are offered. IMAP LOGIN and POP3 USER/PASS go with `plain`.
+/// The SASL mechanisms that are offered. IMAP LOGIN and POP3 USER/PASS go with either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mechanisms {
     pub plain: bool,
     pub login: bool,
+}
+
+impl Mechanisms {
+    /// Whether a name and a password may be given by the protocol's own command.
+    pub fn takes_passwords(self) -> bool {
+        self.plain || self.login
+    }
 }
 
 /// `starttls off | on | only`.

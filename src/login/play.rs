@@ -120,6 +120,7 @@ impl<D: Dialogue> Player<D> {
             match action {
                 Action::Say(bytes) => self.say(':', &bytes),
                 Action::SayInConfidence(secret) => self.say('!', secret.reveal()),
+                Action::Breach(_) | Action::OutOfStep(_) => {}
                 Action::StartTls => {
                     self.told.push_back("= start tls".to_owned());
                     self.waits = true;

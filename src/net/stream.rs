@@ -34,6 +34,14 @@ impl Plain {
         Ok(Self::Tcp(stream))
     }
 
+    /// Has the next segments acknowledged at once. The system forgets it when we have sent again.
+    pub fn acknowledge_at_once(&self) {
+        if let Self::Tcp(stream) = self {
+            // Without it all is as before, only slower.
+            let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+        }
+    }
+
     /// Writes what the system takes at once.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
@@ -103,6 +111,15 @@ impl AsFd for Plain {
 }
 
 impl Stream {
+    /// See [`Plain::acknowledge_at_once`].
+    pub fn acknowledge_at_once(&self) {
+        match self {
+            Self::Plain(plain) => plain.acknowledge_at_once(),
+            Self::Server(tls) => tls.io().acknowledge_at_once(),
+            Self::Client(tls) => tls.get_ref().0.acknowledge_at_once(),
+        }
+    }
+
     pub fn is_tls(&self) -> bool {
         !matches!(self, Self::Plain(_))
     }

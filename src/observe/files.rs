@@ -69,8 +69,16 @@ pub fn reopen_all(log: &Log) -> usize {
 /// Gives every open log file to a user, so that it can be reopened once privileges are dropped.
 pub fn give_all_to(log: &Log, uid: u32, gid: u32) -> usize {
     for_all(log, |file| {
-        std::os::unix::fs::fchown(&**file.file.load(), Some(uid), Some(gid))
-            .map_err(|cause| Failure { call: "chown()", path: file.path.clone(), cause })
+        let open = file.file.load();
+        // A device, such as /dev/null, or a pipe is everybody's.
+        if !open.metadata().is_ok_and(|data| data.is_file()) {
+            return Ok(());
+        }
+        std::os::unix::fs::fchown(&**open, Some(uid), Some(gid)).map_err(|cause| Failure {
+            call: "chown()",
+            path: file.path.clone(),
+            cause,
+        })
     })
 }
 

@@ -184,12 +184,12 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "bytes_received",
-        doc: "Bytes from the client.",
+        doc: "Bytes relayed from the client, after its login.",
         value: |line, _, out| put(out, line.bytes_received),
     },
     Variable {
         name: "bytes_sent",
-        doc: "Bytes to the client.",
+        doc: "Bytes relayed to the client, after its login.",
         value: |line, _, out| put(out, line.bytes_sent),
     },
     Variable {

@@ -11,7 +11,7 @@ use super::site::{Door, Site};
 use crate::login::{imap, pop3, words};
 use crate::net::accept::Conn;
 use crate::net::halt::Halt;
-use crate::net::{Endpoint, Plain, Stream, header};
+use crate::net::{Plain, Stream, header};
 use crate::observe::access::{End, Record, Status};
 use crate::observe::{Level, tasks};
 use crate::route::Proxied;
@@ -24,23 +24,24 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
     let Conn { stream, peer, local, number, permit } = conn;
     let Some(site) = door.default_site().map(Arc::clone) else { return };
     let counted = site.counters.accepted();
-    let (client, local, proxied) = match introduce(&door, &site, &stream, &peer, local).await {
-        Ok(introduced) => introduced,
-        Err(words) => {
-            let server = &door_name(&stream);
-            let line = format_args!("{words}, client: {peer}, server: {server}");
-            site.log.line(Level::Info, Some(number), line);
-            return;
-        }
+    let mut session = Session::new(&door, &site, number, peer, local);
+    let introduced = match door.proxy_protocol {
+        true => introduce(&mut session, &site, &stream, cut.clone()).await,
+        false => Ok(()),
     };
-    let session = Session::new(&door, &site, number, peer, client, local, proxied);
-    if site.log.enabled(Level::Info) {
-        let (client, local) = (&session.client, &session.local);
-        let words = format!("*{number} client {client} connected to {local}");
-        site.log.line(Level::Info, None, words);
-    }
-    drop(site);
-    match Box::pin(login(&session, stream, door.ssl, cut.clone())).await {
+    let done = match introduced {
+        Ok(()) => {
+            if site.log.enabled(Level::Info) {
+                let (client, local) = (&session.client, &session.local);
+                let words = format_args!("*{number} client {client} connected to {local}");
+                site.log.line(Level::Info, None, words);
+            }
+            drop(site);
+            Box::pin(login(&session, stream, door.ssl, cut.clone())).await
+        }
+        Err(ended) => Err(ended),
+    };
+    match done {
         Ok(Done::Admitted { stream, unread, pass }) => {
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
@@ -54,36 +55,34 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
     }
 }
 
-/// Who the client is: as a PROXY header says, where one is due and its sender is trusted.
+/// Who the client is: as a PROXY header says, which is believed if its sender is trusted.
 async fn introduce(
-    door: &Door,
+    session: &mut Session,
     site: &Site,
     stream: &Plain,
-    peer: &Endpoint,
-    local: Endpoint,
-) -> Result<(Endpoint, Endpoint, Option<Proxied>), String> {
-    if !door.proxy_protocol {
-        return Ok((peer.clone(), local, None));
-    }
+    mut stop: Halt,
+) -> Result<(), Ended> {
     let deadline = Instant::now() + site.settings.timeout;
-    let header = header::read(stream, deadline, haproxy::parse).await.map_err(|error| {
-        site.counters.refused("proxy_header");
-        format!("{error} while reading PROXY protocol")
-    })?;
-    // LOCAL and UNKNOWN: the balancer itself, checking our health.
-    let Some((source, destination)) = header.source else {
-        return Ok((peer.clone(), local, None));
+    let header = tokio::select! {
+        header = header::read(stream, deadline, haproxy::parse) => header,
+        () = stop.heard() => return Err(Ended::Stopped),
     };
-    let proxied = Some(Proxied { source, destination });
-    if site.settings.believes(peer) {
-        Ok((source.into(), local, proxied))
-    } else {
-        Ok((peer.clone(), local, proxied))
+    match header {
+        // None: LOCAL and UNKNOWN, the balancer itself, checking our health.
+        Ok(header) => {
+            if let Some((source, destination)) = header.source {
+                let is_believed = site.settings.believes(&session.client);
+                session.introduce(Proxied { source, destination }, is_believed);
+            }
+            Ok(())
+        }
+        Err(error) => {
+            session.line(|line| line.end = End::ProxyHeader);
+            let words = format_args!("{error} while reading PROXY protocol");
+            session.log(Level::Info, None, words);
+            Err(Ended::Closed)
+        }
     }
-}
-
-fn door_name(stream: &Plain) -> String {
-    stream.local().map_or_else(|_| "unknown".to_owned(), |local| local.to_string())
 }
 
 async fn login(
@@ -109,7 +108,7 @@ async fn login(
     };
     let site = session.site();
     let (offer, timeout) = (Arc::clone(&site.offer), site.settings.timeout);
-    let patience = Patience { opening: timeout, step: timeout, whole: false };
+    let patience = Patience { opening: timeout, step: timeout, whole: false, pipelines: false };
     let desk = Desk::new(session);
     if site.words.name == words::POP3.name {
         let front = pop3::front::Front::new(offer, ssl);
@@ -131,8 +130,10 @@ fn tell(session: &Session, ended: &Ended) {
         Ended::Io(error) => (End::ClientFailed, Level::Info, error.to_string()),
         Ended::Closed => {
             let most = session.site().settings.max_errors;
-            let (errors, refused) = session.line(|line| (line.errors, line.status));
-            if errors >= most {
+            let (errors, refused, end) = session.line(|line| (line.errors, line.status, line.end));
+            if matches!(end, End::TooLong | End::ProxyHeader) {
+                (end, Level::Debug, "closed out of step".to_owned())
+            } else if errors >= most {
                 let words = "client sent too many invalid commands".to_owned();
                 (End::MaxErrors, Level::Info, words)
             } else if refused == Status::Closed {

@@ -20,7 +20,7 @@ use crate::observe::Level;
 use crate::observe::Metrics;
 use crate::observe::access::Status;
 use crate::observe::metrics::{Login, Phase, Side};
-use crate::route::{Asker, Route, Target};
+use crate::route::{self, Asker, Route, Target};
 use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
 use crate::session::upgrade::Upgrade;
 use crate::tls;
@@ -52,6 +52,9 @@ enum Error {
     Connect(#[from] connect::Error),
     #[error("{0}")]
     Tls(#[from] tls::error::Error),
+    /// TLS that was begun by STARTTLS.
+    #[error("{0}")]
+    StartTls(String),
     #[error("upstream timed out")]
     Silent { greeted: bool },
     #[error("upstream prematurely closed connection")]
@@ -71,7 +74,7 @@ impl Error {
         match self {
             Self::Connect(error) => error.is_worth_another_try(),
             Self::Silent { greeted } | Self::Closed { greeted } => !greeted,
-            Self::Tls(_) | Self::Io(_) => true,
+            Self::Tls(_) | Self::StartTls(_) | Self::Io(_) => true,
             Self::Misbehaved(_) | Self::Loop => false,
         }
     }
@@ -79,7 +82,7 @@ impl Error {
     fn phase(&self) -> Phase {
         match self {
             Self::Connect(_) | Self::Loop => Phase::Connect,
-            Self::Tls(_) => Phase::Tls,
+            Self::Tls(_) | Self::StartTls(_) => Phase::Tls,
             _ => Phase::Auth,
         }
     }
@@ -87,7 +90,7 @@ impl Error {
     fn doing(&self) -> &'static str {
         match self {
             Self::Connect(_) | Self::Loop => "connecting to upstream",
-            Self::Tls(_) => "SSL handshaking with upstream",
+            Self::Tls(_) | Self::StartTls(_) => "SSL handshaking with upstream",
             _ => "reading response from upstream",
         }
     }
@@ -155,7 +158,11 @@ impl<'a> Desk<'a> {
         };
         site.router.find(attempt, &asker).await.map_err(|not_found| {
             if let Some(cause) = &not_found.cause {
-                session.log(cause.level(), Some("in http auth state"), cause);
+                let doing = match cause {
+                    route::Error::Handler(_) => "in http auth state",
+                    _ => "in auth state",
+                };
+                session.log(cause.level(), Some(doing), cause);
             }
             if let Some(text) = &not_found.refusal.text {
                 let words = format!("client login failed: \"{text}\"");
@@ -169,7 +176,8 @@ impl<'a> Desk<'a> {
     fn client(&self, site: &Site, attempt: &Attempt) -> Endpoint {
         let session = self.session;
         match attempt.claims.client_ip {
-            Some(ip) if site.settings.believes(&session.peer) => {
+            // The client that a balancer named speaks here, not the balancer.
+            Some(ip) if site.settings.believes(&session.client) => {
                 let port = attempt.claims.client_port.unwrap_or(0);
                 Endpoint::from(SocketAddr::new(ip, port))
             }
@@ -297,6 +305,12 @@ impl crate::login::Desk for Desk<'_> {
         if claimed != session.client {
             session.line(|line| line.client = addr(&claimed));
         }
+        // One name through all the proxies, so that their logs can be joined.
+        if let Some(name) = &attempt.claims.session
+            && site.settings.believes(&session.client)
+        {
+            session.line(|line| line.session = name.as_str().into());
+        }
         let ruling = Box::pin(self.decide(&site, &attempt)).await;
         let (status, result) = match &ruling {
             Ok(_) => (Status::Ok, Login::Accepted),
@@ -395,8 +409,12 @@ impl Call<'_> {
         back: D,
     ) -> Result<(Upstream, Verdict), Error> {
         let tells = &self.towards.tells;
-        let patience =
-            Patience { opening: tells.greeting_timeout, step: tells.auth_timeout, whole: true };
+        let patience = Patience {
+            opening: tells.greeting_timeout,
+            step: tells.auth_timeout,
+            whole: true,
+            pipelines: true,
+        };
         let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);
         match done {
@@ -409,7 +427,7 @@ impl Call<'_> {
             Err(Ended::Left) => Err(Error::Closed { greeted }),
             Err(Ended::Idle(_)) => Err(Error::Silent { greeted }),
             Err(Ended::Breach(breach)) => Err(Error::Misbehaved(breach.to_string())),
-            Err(Ended::Tls(words)) => Err(Error::Misbehaved(words)),
+            Err(Ended::Tls(words)) => Err(Error::StartTls(words)),
             Err(Ended::Io(error)) => Err(Error::Io(error)),
         }
     }
@@ -435,5 +453,7 @@ impl Watcher for Call<'_> {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
-    fn breach(&self, _: &dyn std::error::Error) {}
+    fn breach(&self, _: &str) {}
+
+    fn out_of_step(&self, _: &str) {}
 }

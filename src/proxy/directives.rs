@@ -1,8 +1,11 @@
 //! The directives of a proxied mail server, and what they mean once read.
 
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
-use crate::config::{Block, Cidr, Context, Directive, MAIL, SERVER, Takes, UPSTREAM};
+use crate::config::{
+    Block, Cidr, Context, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM, value,
+};
 use crate::login::{Mechanisms, StartTls, Tell, Words, words};
 
 const HERE: Directive = Directive {
@@ -153,7 +156,7 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "proxy_buffer",
         default: "",
         doc: "Accepted for nginx's sake and without effect: a session holds no buffer while it is \
-              idle, and moves up to 64 KiB at a time while it is not.",
+              idle, and moves up to 128 KiB at a time while it is not.",
         ..HERE
     },
     Directive {
@@ -365,7 +368,7 @@ impl Settings {
         let _ = (block.flag("proxy"), block.size("proxy_buffer"));
         Self {
             names: block.words("server_name").map_or_else(|| outer.names.clone(), owned),
-            timeout: block.time("timeout").unwrap_or(outer.timeout),
+            timeout: time(block, "timeout", outer.timeout),
             max_errors: block.number("max_errors", 1..).unwrap_or(outer.max_errors),
             starttls: block
                 .choice(
@@ -378,7 +381,7 @@ impl Settings {
             imap_client_buffer: client_buffer(block).unwrap_or(outer.imap_client_buffer),
             pop3: Face::read(block, &outer.pop3, "pop3"),
             real_ip_from: sources(block).unwrap_or_else(|| outer.real_ip_from.clone()),
-            proxy_timeout: block.time("proxy_timeout").unwrap_or(outer.proxy_timeout),
+            proxy_timeout: time(block, "proxy_timeout", outer.proxy_timeout),
             pass_error_message: block
                 .flag("proxy_pass_error_message")
                 .unwrap_or(outer.pass_error_message),
@@ -425,7 +428,7 @@ impl Tells {
             &[("auto", Tell::Auto), ("on", Tell::On), ("off", Tell::Off)];
         const HEADERS: &[(&str, Header)] =
             &[("off", Header::Off), ("on", Header::V1), ("v1", Header::V1), ("v2", Header::V2)];
-        let time = |name, outer| block.time(name).unwrap_or(outer);
+        let time = |name, outer| time(block, name, outer);
         let tell = |name, outer| block.choice(name, TELLS).unwrap_or(outer);
         Self {
             connect_timeout: time("proxy_connect_timeout", outer.connect_timeout),
@@ -442,6 +445,33 @@ impl Tells {
 
 fn owned(words: Vec<&str>) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
+}
+
+/// A network as it is written, or the addresses that a host's name has now, as in nginx.
+fn networks(block: &Block, statement: &Statement) -> Vec<Cidr> {
+    let text = &statement.args()[0];
+    if let Some(net) = value::cidr(text) {
+        return vec![net];
+    }
+    let found = if text.contains('/') { None } else { (text.as_str(), 0).to_socket_addrs().ok() };
+    let networks: Vec<_> = found
+        .into_iter()
+        .flatten()
+        .filter_map(|address| value::cidr(&address.ip().to_string()))
+        .collect();
+    if networks.is_empty() {
+        block.fault(statement, format!("host not found in set_real_ip_from \"{text}\""));
+    }
+    networks
+}
+
+/// A time that somebody has to wait for: none at all would end everything at once.
+fn time(block: &Block, name: &str, outer: Duration) -> Duration {
+    let time = block.time(name);
+    if time == Some(Duration::ZERO) {
+        fault(block, name, format!("\"{name}\" must be more than 0"));
+    }
+    time.unwrap_or(outer)
 }
 
 fn fault(block: &Block, name: &str, text: String) {
@@ -506,7 +536,7 @@ fn sources(block: &Block) -> Option<Vec<Source>> {
         if statement.arg(0) == Some("unix:") {
             sources.push(Source::Unix);
         } else {
-            sources.extend(block.cidr_of(statement, 0).map(Source::Net));
+            sources.extend(networks(block, statement).into_iter().map(Source::Net));
         }
     }
     Some(sources)

@@ -16,9 +16,9 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// Relays until either side has ended the session. `held` is dropped with it.
 ///
-/// Not an `async fn`: what is kept for an idle session is this future, so it is put together by
-/// hand from what the session still needs.
-pub async fn run<H: Send>(
+/// Not an `async fn`, which would keep its arguments a second time: what an idle session costs is
+/// this future.
+pub fn run<H: Send>(
     client: Stream,
     unread: Vec<u8>,
     upstream: Upstream,
@@ -26,28 +26,31 @@ pub async fn run<H: Send>(
     mut record: Record,
     cut: Halt,
     held: H,
-) {
+) -> impl Future<Output = ()> + Send {
     let settings = copy::Settings { idle: site.settings.proxy_timeout, linger: LINGER };
     let pending = copy::Pending { to_upstream: unread, to_client: upstream.unread };
-    let ended = copy::both(client, upstream.stream, pending, settings, cut).await;
-    record.bytes_received = ended.bytes_up;
-    record.bytes_sent = ended.bytes_down;
-    let (end, words) = match &ended.why {
-        Why::ClientClosed => (End::ClientClosed, "proxied session done".to_owned()),
-        Why::UpstreamClosed => (End::UpstreamClosed, "proxied session done".to_owned()),
-        Why::Idle => (End::RelayTimeout, "proxied session timed out".to_owned()),
-        Why::Shutdown => (End::Shutdown, "shutdown timeout".to_owned()),
-        Why::ClientError(error) => {
-            (End::ClientFailed, format!("client connection failed: {error}"))
+    let relay = copy::both(client, upstream.stream, pending, settings, cut);
+    async move {
+        let ended = relay.await;
+        record.bytes_received = ended.bytes_up;
+        record.bytes_sent = ended.bytes_down;
+        let (end, words) = match &ended.why {
+            Why::ClientClosed => (End::ClientClosed, "proxied session done".to_owned()),
+            Why::UpstreamClosed => (End::UpstreamClosed, "proxied session done".to_owned()),
+            Why::Idle => (End::RelayTimeout, "proxied session timed out".to_owned()),
+            Why::Shutdown => (End::Shutdown, "shutdown timeout".to_owned()),
+            Why::ClientError(error) => {
+                (End::ClientFailed, format!("client connection failed: {error}"))
+            }
+            Why::UpstreamError(error) => {
+                (End::UpstreamFailed, format!("upstream connection failed: {error}"))
+            }
+        };
+        record.end = end;
+        site.counters.relayed(ended.bytes_up, ended.bytes_down);
+        if site.log.enabled(Level::Info) {
+            site.log.session(Level::Info, &record.tail("proxying"), words);
         }
-        Why::UpstreamError(error) => {
-            (End::UpstreamFailed, format!("upstream connection failed: {error}"))
-        }
-    };
-    record.end = end;
-    site.counters.relayed(ended.bytes_up, ended.bytes_down);
-    if site.log.enabled(Level::Info) {
-        site.log.session(Level::Info, &record.tail("proxying"), words);
+        drop(held);
     }
-    drop(held);
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::site::{Door, Site};
 use crate::login::Offer;
 use crate::net::{Endpoint, Plain, Stream};
-use crate::observe::access::{Line, Record, Tls};
+use crate::observe::access::{End, Line, Record, Tls};
 use crate::observe::metrics::Side;
 use crate::observe::{Addr, Level};
 use crate::route;
@@ -21,8 +21,6 @@ use crate::tls::server;
 /// One session before its relay. The driver, the desk and the upgrade to TLS share it.
 #[derive(Debug)]
 pub struct Session {
-    /// Who connected: a balancer, or the client.
-    pub peer: Endpoint,
     /// The client, as far as is known and believed.
     pub client: Endpoint,
     /// Where the client came to.
@@ -41,23 +39,39 @@ struct State {
 }
 
 impl Session {
+    /// A session with whoever connected, of whom nothing more is known yet.
     pub fn new(
         door: &Arc<Door>,
         site: &Arc<Site>,
         number: u64,
         peer: Endpoint,
-        client: Endpoint,
         local: Endpoint,
-        proxied: Option<route::Proxied>,
     ) -> Self {
-        let mut line = Line::new(site.words.name, number, addr(&client), addr(&local));
+        let mut line = Line::new(site.words.name, number, addr(&peer), addr(&local));
         line.session = name(number);
         line.server_name = Arc::clone(&site.name);
-        line.peer = (peer != client).then(|| addr(&peer));
         let record = Record::open(site.access.clone(), line, site.counters.session());
-        let state = Mutex::new(State { site: Arc::clone(site), record });
-        let breaches = AtomicU32::new(0);
-        Self { peer, client, local, proxied, door: Arc::clone(door), state, breaches }
+        Self {
+            client: peer,
+            local,
+            proxied: None,
+            door: Arc::clone(door),
+            state: Mutex::new(State { site: Arc::clone(site), record }),
+            breaches: AtomicU32::new(0),
+        }
+    }
+
+    /// A PROXY header has named the two ends; its sender is believed, or not.
+    pub fn introduce(&mut self, proxied: route::Proxied, is_believed: bool) {
+        self.proxied = Some(proxied);
+        if is_believed {
+            let balancer = std::mem::replace(&mut self.client, proxied.source.into());
+            let client = addr(&self.client);
+            self.line(|line| {
+                line.peer = Some(addr(&balancer));
+                line.client = client;
+            });
+        }
     }
 
     /// The virtual server that holds now: TLS may have changed it.
@@ -163,10 +177,15 @@ impl Upgrade for Session {
 impl Watcher for Session {
     fn heard(&self) {}
 
-    fn breach(&self, breach: &dyn std::error::Error) {
+    fn breach(&self, words: &str) {
         let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
         self.line(|line| line.errors = count);
-        self.log(Level::Info, None, format_args!("client sent invalid command: {breach}"));
+        self.log(Level::Info, None, format_args!("client sent {words}"));
+    }
+
+    fn out_of_step(&self, words: &str) {
+        self.line(|line| line.end = End::TooLong);
+        self.breach(words);
     }
 }
 

@@ -169,6 +169,14 @@ impl Router {
         asker: &Asker,
     ) -> Result<Route, NotFound> {
         match handler.ask(attempt, asker).await.map_err(Error::from)? {
+            // Credentials of the handler's own may act for anybody, and a handler written for nginx
+            // has never heard of the name that the client asked to act for.
+            Ruling::Accepted(accepted)
+                if attempt.authzid.is_some()
+                    && (accepted.user.is_some() || accepted.secret.is_some()) =>
+            {
+                Err(NotFound { refusal: Refusal::new(Kind::Forbidden), cause: None })
+            }
             Ruling::Accepted(accepted) => {
                 let servers = Arc::new([Server::at(accepted.server)]);
                 let (user, secret) = (accepted.user, accepted.secret);

@@ -1,6 +1,5 @@
 //! The loop that carries a login dialogue over a connection.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -14,6 +13,9 @@ use crate::net::Stream;
 use crate::net::halt::Halt;
 use crate::wire::Parsed;
 
+/// How many commands one session may have answered before the others have their turn.
+const TURN: u32 = 32;
+
 /// How long the driver waits for its peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -22,6 +24,9 @@ pub struct Patience {
     /// For each command after that; with `whole`, for all of them together.
     pub step: Duration,
     pub whole: bool,
+    /// Whether the peer is asked several things at once. One with Nagle's algorithm then holds its
+    /// second answer back until the first is acknowledged, which takes 40 ms unless we see to it.
+    pub pipelines: bool,
 }
 
 /// What the driver tells its owner while it works.
@@ -29,8 +34,11 @@ pub trait Watcher: Sync {
     /// The peer said something whole for the first time: it greeted, or gave a first command.
     fn heard(&self);
 
-    /// The peer broke its protocol; the dialogue has been told.
-    fn breach(&self, breach: &dyn Error);
+    /// The peer broke its protocol, in words for the log.
+    fn breach(&self, words: &str);
+
+    /// So broken that nothing behind it can be read.
+    fn out_of_step(&self, words: &str);
 }
 
 /// How a dialogue came to its end.
@@ -168,7 +176,7 @@ impl<D: Dialogue> Drive<D> {
         W: Watcher,
     {
         let mut pass = None;
-        let mut heard = false;
+        let (mut heard, mut steps) = (false, 0_u32);
         self.dialogue.on(Event::Opened, &mut self.act);
         loop {
             // An action may bring an event, and that more actions: all of them before the next read.
@@ -177,6 +185,8 @@ impl<D: Dialogue> Drive<D> {
                 match action {
                     Action::Say(bytes) => self.say(&bytes),
                     Action::SayInConfidence(secret) => self.say(secret.reveal()),
+                    Action::Breach(words) => watcher.breach(&words),
+                    Action::OutOfStep(words) => watcher.out_of_step(&words),
                     Action::StartTls => {
                         self.start_tls(upgrade).await?;
                     }
@@ -209,7 +219,12 @@ impl<D: Dialogue> Drive<D> {
                     batch = std::mem::take(&mut self.act).into_iter();
                 }
             }
-            if self.step(watcher) {
+            if self.step() {
+                steps += 1;
+                // Whoever pipelines thousands of commands must not keep the others waiting.
+                if steps % TURN == 0 {
+                    tokio::task::yield_now().await;
+                }
                 // The next command gets its own time, unless all of them share one.
                 if !heard || !self.patience.whole {
                     self.grant(self.patience.step);
@@ -226,14 +241,13 @@ impl<D: Dialogue> Drive<D> {
     }
 
     /// Takes one command off the front of what is unread. False: more bytes are needed.
-    fn step<W: Watcher>(&mut self, watcher: &W) -> bool {
+    fn step(&mut self) -> bool {
         let used = match self.dialogue.parse(self.unread.unread()) {
             Parsed::Whole(command, used) => {
                 self.dialogue.on(Event::Command(command), &mut self.act);
                 used
             }
             Parsed::Broken(breach, used) => {
-                watcher.breach(&breach);
                 self.dialogue.on(Event::Breach(breach), &mut self.act);
                 used
             }
@@ -270,6 +284,9 @@ impl<D: Dialogue> Drive<D> {
             stream.flush().await
         };
         let written = timeout_at(self.deadline, write).await;
+        if self.patience.pipelines {
+            stream.acknowledge_at_once();
+        }
         zeroize::Zeroize::zeroize(&mut self.said);
         self.said.clear();
         written.map_err(|_| Ended::Idle(self.granted))?.map_err(left_or_failed)
@@ -322,7 +339,7 @@ impl<D: Dialogue> Drive<D> {
             tokio::select! {
                 biased;
                 ruled = &mut ruling => break ruled,
-                read = self.unread.fill(stream), if watching && !self.unread.is_full() => match read {
+                read = self.unread.fill(stream), if watching && !self.unread.is_far_ahead() => match read {
                     // Whoever has pipelined commands and closed its side may still be listening.
                     Ok(0) if self.unread.unread().is_empty() => return Err(Ended::Left),
                     Ok(0) => watching = false,

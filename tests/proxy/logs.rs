@@ -211,5 +211,10 @@ fn figures_are_shown() {
     let status = figures(at, "/stub_status");
     assert!(status.contains("Active connections:"), "{status}");
     assert!(figures(at, "/etc/passwd").starts_with("HTTP/1.1 404 "));
+    // A reload that names another address moves them there.
+    let moved = text.replace("10900", "10901");
+    scene.gatepost.reload(&moved, &values, "figures are no longer shown");
+    assert!(figures((scene.gatepost.site.ip, 10901).into(), "/stub_status").contains("Active"));
+    until("the old address to close", || Talk::try_connect(None, at).err().map(drop));
     drop(session);
 }

@@ -303,8 +303,9 @@ fn root_becomes_somebody_else() {
     }
     let privileged = conf().replace("@imap@", "143").replace("user root;", "user nobody nogroup;");
     let gatepost = Gatepost::start(site, &privileged, &[("up", &upstream.addr())]);
-    assert_eq!(uid(gatepost.pid()), u64::from(nobody.uid.as_raw()));
     let mut client = Client::greeted(Protocol::Imap, (gatepost.site.ip, 143).into());
+    // The pid file is root's last act; nobody is served before the user has changed.
+    assert_eq!(uid(gatepost.pid()), u64::from(nobody.uid.as_raw()));
     client.ask("LOGIN bob pw").is("OK");
     client.ask("LOGOUT").is("OK");
     drop(client);

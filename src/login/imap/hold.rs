@@ -83,6 +83,10 @@ pub fn front(input: &[u8]) {
             assert_eq!(controls, 2 * ends, "what is said has whole lines only");
             Then::Go
         }
+        Action::Breach(words) | Action::OutOfStep(words) => {
+            assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
+            Then::Go
+        }
         Action::StartTls => {
             assert!(has_tls && !secure && starttls != StartTls::Off);
             secure = true;
@@ -144,7 +148,11 @@ pub fn back(input: &[u8]) {
             assert!(!text.iter().any(|byte| b"\r\n\0".contains(byte)), "one line");
             Then::Over
         }
-        Action::Rule(_) | Action::Admit | Action::Close => panic!("a back does none of this"),
+        Action::Breach(_)
+        | Action::OutOfStep(_)
+        | Action::Rule(_)
+        | Action::Admit
+        | Action::Close => panic!("a back does none of this"),
     });
 }
 

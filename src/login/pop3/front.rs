@@ -144,10 +144,10 @@ impl Dialogue for Front {
                 E::Command(Said(C::User(_) | C::Pass(_) | C::Auth { .. } | C::Apop)),
             ) if self.must_start_tls() => {
                 act.push(Action::Say(refusal::line(&Refusal::new(Kind::NeedsTls)).into()));
-                self.count(act, S::Auth)
+                self.count("login without TLS", act, S::Auth)
             }
             (S::Auth | S::Named { .. }, E::Command(Said(C::User(user))))
-                if self.offer.mechanisms.plain =>
+                if self.offer.mechanisms.takes_passwords() =>
             {
                 say(act, "+OK");
                 S::Named { user: user.into() }
@@ -196,6 +196,7 @@ impl Dialogue for Front {
                 S::Auth | S::Named { .. } | S::Sasl(_),
                 E::Breach(breach @ (command::Error::TooLong | command::Error::BareLf)),
             ) => {
+                act.push(Action::OutOfStep(format!("too long command: {breach}")));
                 say(act, &format!("-ERR {breach}"));
                 close(act)
             }
@@ -267,26 +268,27 @@ impl Front {
 
     fn wrong(&mut self, text: &str, next: State, act: &mut Vec<Action>) -> State {
         say(act, &format!("-ERR {text}"));
-        self.count(act, next)
+        self.count(text, act, next)
     }
 
     /// Counts what was just answered, and closes if it was the last allowed one.
-    fn count(&mut self, act: &mut Vec<Action>, next: State) -> State {
+    fn count(&mut self, words: &str, act: &mut Vec<Action>, next: State) -> State {
         self.errors += 1;
+        act.push(Action::Breach(format!("invalid command: {words}")));
         if self.errors >= self.offer.max_errors { close(act) } else { next }
     }
 
     /// RFC 2449 §5. Only what works in this very TLS state is listed.
     fn list_capabilities(&self, act: &mut Vec<Action>) {
         let logins = !self.must_start_tls();
-        let user = logins && self.offer.mechanisms.plain;
+        let user = logins && self.offer.mechanisms.takes_passwords();
         let mut lines: Vec<String> = vec!["+OK Capability list follows".to_owned()];
         for capability in &self.offer.capabilities {
             let keyword = capability.split(' ').next().unwrap_or_default().to_ascii_uppercase();
             match keyword.as_str() {
                 "USER" if !user => {}
                 // Ours to say, below.
-                "SASL" | "STLS" | "RESP-CODES" | "AUTH-RESP-CODE" | "PIPELINING" => {}
+                "SASL" | "STLS" | "RESP-CODES" | "AUTH-RESP-CODE" | "PIPELINING" | "XCLIENT" => {}
                 _ => lines.push(capability.clone()),
             }
         }
@@ -300,7 +302,10 @@ impl Front {
         if self.can_start_tls() {
             lines.push("STLS".to_owned());
         }
-        lines.extend(["RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "."].map(str::to_owned));
+        // XCLIENT is for proxies in front of us: an address they give is believed from trusted ones
+        // alone, their count of hops from all, so that a loop ends.
+        let always = ["RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "XCLIENT", "."];
+        lines.extend(always.map(str::to_owned));
         say(act, &lines.join("\r\n"));
     }
 
@@ -357,6 +362,9 @@ pub fn hold_for_any(input: &[u8]) {
                     let first = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
                     let known = [&b"+OK"[..], b"-ERR ", b"+ "];
                     assert!(known.iter().any(|word| first.starts_with(word)));
+                }
+                Action::Breach(words) | Action::OutOfStep(words) => {
+                    assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
                 }
                 Action::StartTls => {
                     assert!(has_tls && !secure);

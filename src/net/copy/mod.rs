@@ -25,6 +25,9 @@ pub mod way;
 
 use way::{Side, Way};
 
+/// How long a client may take to close when its upstream has closed and all of it was passed on.
+const GOODBYE: Duration = Duration::from_secs(2);
+
 /// What had been read of each side before the relay began.
 #[derive(Debug, Default)]
 pub struct Pending {
@@ -172,6 +175,8 @@ impl Relay {
     ) -> Poll<Ended> {
         let silence = match self.first {
             None => self.settings.idle,
+            // It has been sent all there is, and there is nobody to hear it.
+            Some(Side::Upstream) if self.down.is_shut() => GOODBYE.min(self.settings.idle),
             Some(_) => self.settings.linger.min(self.settings.idle),
         };
         let due = self.last + silence;

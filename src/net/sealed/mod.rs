@@ -49,6 +49,10 @@ pub struct Sealed<IO> {
 }
 
 impl<IO> Sealed<IO> {
+    pub fn io(&self) -> &IO {
+        &self.io
+    }
+
     /// What was agreed on with the client.
     pub fn session(&self) -> &CommonState {
         self.records.session()
@@ -68,13 +72,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sealed<IO> {
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.records.session().is_handshaking() {
-            let sent = ready!(self.poll_send(cx));
+            let sent = self.poll_send(cx);
             if let Some(end) = &self.records.end {
                 // The alert has gone, or cannot go.
                 let error = end.error().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
-                return Poll::Ready(Err(error));
+                return sent.map(|_| Err(error));
             }
-            sent?;
+            // Where that waits, the client may be waiting for us to read.
+            let _ = sent?;
             ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))?;
         }
         Poll::Ready(Ok(()))

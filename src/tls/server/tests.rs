@@ -276,7 +276,7 @@ async fn a_handshake_may_come_in_any_pieces() {
             let mut heard = [0; 8];
             accepted.stream.read_exact(&mut heard).await.unwrap();
             accepted.stream.write_all(b"a OK\r\n").await.unwrap();
-            accepted.stream.shutdown().await.unwrap();
+            accepted.stream.flush().await.unwrap();
             heard
         };
         assert_eq!(tokio::join!(theirs, ours), (*b"a OK\r\n", *b"a NOOP\r\n"), "{most}");

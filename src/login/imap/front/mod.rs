@@ -142,15 +142,17 @@ impl Dialogue for Front {
                 S::Done
             }
             (S::Deciding { tag }, E::Ruled(Err(no))) => {
-                say(act, refusal::line(&tag, &no));
+                say(act, [&*no.untagged, refusal::line(&tag, &no).as_bytes()].concat());
                 if no.close { close(act) } else { S::Reading(Gather::default()) }
             }
             // The rest is still to come and would be read as commands.
             (S::Reading(_), E::Breach(TooLong | OutOfStep)) => {
+                act.push(Action::OutOfStep("too long command".to_owned()));
                 say(act, "* BYE command too long or out of step\r\n");
                 close(act)
             }
             (S::Exchanging { tag, .. }, E::Breach(TooLong | OutOfStep)) => {
+                act.push(Action::OutOfStep("too long AUTHENTICATE message".to_owned()));
                 say(act, format!("{tag} BAD AUTHENTICATE message too long\r\n"));
                 close(act)
             }
@@ -245,7 +247,7 @@ impl Front {
         let tag = String::from_utf8_lossy(tag);
         let (name, _) = command::name(rest);
         if name.eq_ignore_ascii_case(b"LOGIN") {
-            if let Some(no) = self.bars(&tag, self.offer.mechanisms.plain) {
+            if let Some(no) = self.bars(&tag, self.offer.mechanisms.takes_passwords()) {
                 return Some(no);
             }
         } else if !name.eq_ignore_ascii_case(b"ID") {
@@ -261,7 +263,7 @@ impl Front {
         password: args::Astring<'_>,
         act: &mut Vec<Action>,
     ) -> State {
-        if let Some(no) = self.bars(&tag, self.offer.mechanisms.plain) {
+        if let Some(no) = self.bars(&tag, self.offer.mechanisms.takes_passwords()) {
             return self.breach(no, act);
         }
         // The bounds of SASL, so that a user is the same whichever way it comes in. An empty
@@ -334,6 +336,8 @@ impl Front {
     /// Answers a breach; the last that is borne closes.
     fn breach(&mut self, answer: impl Into<Vec<u8>>, act: &mut Vec<Action>) -> State {
         self.breaches += 1;
+        let answer = answer.into();
+        act.push(Action::Breach(format!("invalid command, answered {}", shown(&answer))));
         say(act, answer);
         match self.breaches >= self.offer.max_errors {
             true => close(act),
@@ -387,7 +391,7 @@ impl Front {
             ("AUTH=PLAIN", may_log_in && mechanisms.plain),
             ("AUTH=LOGIN", may_log_in && mechanisms.login),
             ("STARTTLS", self.may_start_tls()),
-            ("LOGINDISABLED", !may_log_in || !mechanisms.plain),
+            ("LOGINDISABLED", !may_log_in || !mechanisms.takes_passwords()),
         ];
         let added = added.iter().filter(|(_, holds)| *holds).map(|(word, _)| *word);
         // RFC 9051 §7.2.2: a revision must be among them.
@@ -404,6 +408,13 @@ fn is_ours_to_list(word: &str) -> bool {
         && !upper.starts_with("AUTH=")
         && upper != "STARTTLS"
         && upper != "LOGINDISABLED"
+}
+
+/// An answer as the log shows it: quoted, without its tag, which may be a password that was typed
+/// too early.
+fn shown(answer: &[u8]) -> String {
+    let tag = answer.iter().position(|byte| *byte == b' ').map_or(0, |blank| blank + 1);
+    format!("{:?}", passable(&answer[tag..]))
 }
 
 fn say(act: &mut Vec<Action>, line: impl Into<Vec<u8>>) {

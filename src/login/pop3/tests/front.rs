@@ -61,6 +61,7 @@ fn capabilities_are_listed() {
         S: RESP-CODES
         S: AUTH-RESP-CODE
         S: PIPELINING
+        S: XCLIENT
         S: .
         C: AUTH
         S: +OK methods supported:
@@ -90,6 +91,7 @@ fn what_needs_tls_is_not_listed_without_it() {
         S: RESP-CODES
         S: AUTH-RESP-CODE
         S: PIPELINING
+        S: XCLIENT
         S: .
         C: AUTH
         S: -ERR use STLS first
@@ -107,6 +109,7 @@ fn what_needs_tls_is_not_listed_without_it() {
         S: RESP-CODES
         S: AUTH-RESP-CODE
         S: PIPELINING
+        S: XCLIENT
         S: .
         C: STLS
         S: -ERR invalid command
@@ -129,13 +132,15 @@ fn a_capability_is_listed_once_and_only_if_it_works() {
         C: CAPA
         S: +OK Capability list follows
         S: XOIP
+        S: USER
         S: SASL LOGIN
         S: RESP-CODES
         S: AUTH-RESP-CODE
         S: PIPELINING
+        S: XCLIENT
         S: .
         C: USER mrose
-        S: -ERR invalid command
+        S: +OK
         C: AUTH PLAIN
         S: -ERR unsupported mechanism
         ",

@@ -87,6 +87,7 @@ impl<'o, D: Dialogue> Player<'o, D> {
         let told = match action {
             Action::Say(bytes) => return self.say(&bytes, ':'),
             Action::SayInConfidence(secret) => return self.say(secret.reveal(), '*'),
+            Action::Breach(_) | Action::OutOfStep(_) => return,
             Action::StartTls => "start tls".to_owned(),
             Action::Rule(attempt) => format!("rule on {}", shown(&attempt)),
             Action::Admit => "admit".to_owned(),
