@@ -6,17 +6,18 @@
 //! **In and out.** `listen` arguments become a [`listen::Listen`], which opens as [`listen::Socket`]s,
 //! one per worker. [`accept`] turns a socket into [`accept::Conn`]s that passed the [`limits::Gate`];
 //! [`header`] reads what a balancer in front says about the client. [`connect`] reaches upstreams,
-//! [`dns`] finds them, [`copy`] carries bytes between two streams until one of them ends.
+//! [`dns`] finds them, [`copy`] carries bytes between two streams until one of them ends;
+//! [`sealed`] is such a stream in TLS, as clients have it.
 //! [`handover`] gives listening sockets to the next binary.
 //!
 //! **Promises.**
 //! - Every TCP socket has `TCP_NODELAY`: nothing here waits for more to send.
 //! - No byte past a PROXY header is taken from the socket, so TLS and dialogues start where they should.
-//! - A session that carries nothing holds no buffer.
+//! - A session that carries nothing holds no buffer, in TLS with clients neither.
 //! - A connection that waits in the kernel's queue when a listener is closed for good is still served.
 //!
 //! **Limits.** A relayed session whose reader has stalled keeps at most [`copy::way::SCRATCH`] bytes of
-//! each direction; one that is idle keeps none.
+//! each direction, and as much again of what is sealed for a client; one that is idle keeps none.
 
 pub mod accept;
 pub mod addr;
@@ -28,6 +29,7 @@ pub mod handover;
 pub mod header;
 pub mod limits;
 pub mod listen;
+pub mod sealed;
 pub mod stream;
 
 pub use crate::config::value::os_error as errno;

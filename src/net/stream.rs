@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::{client, server};
+use tokio_rustls::client;
 
 use super::Endpoint;
+use super::sealed::Sealed;
 
 /// A connection as the kernel has it. TCP comes with `TCP_NODELAY` set: use [`Plain::tcp`].
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub enum Plain {
 #[derive(Debug)]
 pub enum Stream {
     Plain(Plain),
-    Server(Box<server::TlsStream<Plain>>),
+    Server(Box<Sealed<Plain>>),
     Client(Box<client::TlsStream<Plain>>),
 }
 
@@ -114,7 +115,7 @@ impl Stream {
     pub fn acknowledge_at_once(&self) {
         match self {
             Self::Plain(plain) => plain.acknowledge_at_once(),
-            Self::Server(tls) => tls.get_ref().0.acknowledge_at_once(),
+            Self::Server(tls) => tls.io().acknowledge_at_once(),
             Self::Client(tls) => tls.get_ref().0.acknowledge_at_once(),
         }
     }
@@ -130,8 +131,8 @@ impl From<Plain> for Stream {
     }
 }
 
-impl From<server::TlsStream<Plain>> for Stream {
-    fn from(tls: server::TlsStream<Plain>) -> Self {
+impl From<Sealed<Plain>> for Stream {
+    fn from(tls: Sealed<Plain>) -> Self {
         Self::Server(Box::new(tls))
     }
 }

@@ -10,7 +10,7 @@
 //!   names that need it are refused, or keep the certificate they had, and all others serve.
 //! - A change of files touches new handshakes only, never a running session.
 //! - A session is resumed only where the server block has the same certificates and settings.
-//! - A half-open handshake costs at most 64 KiB (the bound of rustls) until its deadline.
+//! - A half-open handshake costs at most some 64 KiB until its deadline.
 //! - The upstream's certificate is verified unless the configuration says otherwise.
 //!
 //! **Limits.** TLS 1.2 and 1.3, forward secrecy and AEAD only. No early data, no renegotiation, no

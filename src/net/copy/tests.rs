@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::super::halt::halt;
+use super::super::sealed::Sealed;
 use super::super::{Plain, Stream};
 use super::way::SCRATCH;
 use super::*;
@@ -77,7 +78,7 @@ async fn tls() -> (Stream, Stream) {
     let name = ServerName::try_from("mail.example").unwrap();
     let (client, server) = tokio::join!(
         TlsConnector::from(Arc::new(client)).connect(name, far),
-        TlsAcceptor::from(Arc::new(server)).accept(near),
+        Sealed::accept(near, Arc::new(server), Vec::new()),
     );
     (client.unwrap().into(), server.unwrap().into())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -9,12 +10,10 @@ use aws_lc_rs::digest;
 use rustls::compress::CompressionCache;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
-use rustls::server::{Acceptor, NoServerSessionStorage, StoresServerSessions};
+use rustls::server::{self, Acceptor, NoServerSessionStorage, StoresServerSessions};
 use rustls::{AlertDescription, HandshakeKind, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::cache::{Cache, Sessions, sessions_in};
 use super::certs::Identity;
@@ -23,9 +22,12 @@ use super::error::Error;
 use super::fault::{Event, Fault};
 use super::ticket::{Context, Keyring, Tickets};
 use super::{provider, suites};
+use crate::net::sealed::Sealed;
 
-/// What waits to be sent when a client does not read. More is not taken from the other side.
-const SEND_BUFFER: usize = 16 * 1024;
+/// How much of a ClientHello is read at once: nearly always all of it.
+const HELLO: usize = 4 * 1024;
+/// How long one may be. It is there twice: for rustls to look at, and to begin with.
+const LONGEST_HELLO: usize = 32 * 1024;
 /// One will do for most; whoever opens several connections at once asks for more (RFC 9149).
 const TICKETS: usize = 1;
 const MOST_TICKETS: usize = 4;
@@ -174,7 +176,7 @@ fn context(settings: &Settings, identity: &Identity, alpn: &[&str]) -> Context {
 /// A client whose handshake is done.
 #[derive(Debug)]
 pub struct Accepted<IO> {
-    pub stream: TlsStream<IO>,
+    pub stream: Sealed<IO>,
     /// The name it asked for, in lower case.
     pub sni: Option<String>,
     /// `TLSv1.3`
@@ -199,26 +201,14 @@ where
     timeout_at(deadline, handshake).await.unwrap_or(Err(Error::Silent))
 }
 
-async fn handshake<IO, F>(io: IO, choose: F) -> Result<Accepted<IO>, Error>
+async fn handshake<IO, F>(mut io: IO, choose: F) -> Result<Accepted<IO>, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
 {
-    let mut start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
-    let sni = start.client_hello().server_name().map(str::to_ascii_lowercase);
-    let Some(config) = choose(sni.as_deref()) else {
-        refuse(&mut start.io, AlertDescription::UnrecognisedName).await;
-        return Err(Error::NoServer(sni.unwrap_or_default()));
-    };
-    if config.cert_resolver.resolve(start.client_hello()).is_none() {
-        refuse(&mut start.io, AlertDescription::HandshakeFailure).await;
-        return Err(Error::NoCertificate);
-    }
-    let limit = |session: &mut rustls::ServerConnection| {
-        session.set_buffer_limit(Some(SEND_BUFFER));
-    };
-    let stream = start.into_stream_with(config, limit).await?;
-    let (_, session) = stream.get_ref();
+    let (config, sni, came) = begin(&mut io, choose).await?;
+    let stream = Sealed::accept(io, config, came).await?;
+    let session = stream.session();
     let alpn = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
     Ok(Accepted {
         sni,
@@ -230,13 +220,75 @@ where
     })
 }
 
-/// A fatal alert in the clear (RFC 8446 §6.2), before there is a session to send it. If it cannot
-/// be sent, the peer has gone already.
+/// The configuration for the client on `io`, the name it asks for, and all that it has said so far.
+async fn begin<IO, F>(
+    io: &mut IO,
+    choose: F,
+) -> Result<(Arc<ServerConfig>, Option<String>, Vec<u8>), Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+{
+    let (accepted, came) = hear(io).await?;
+    let hello = accepted.client_hello();
+    let sni = hello.server_name().map(str::to_ascii_lowercase);
+    let Some(config) = choose(sni.as_deref()) else {
+        refuse(io, AlertDescription::UnrecognisedName).await;
+        return Err(Error::NoServer(sni.unwrap_or_default()));
+    };
+    if config.cert_resolver.resolve(hello).is_none() {
+        refuse(io, AlertDescription::HandshakeFailure).await;
+        return Err(Error::NoCertificate);
+    }
+    Ok((config, sni, came))
+}
+
+/// Reads until there is a whole ClientHello.
+async fn hear<IO>(io: &mut IO) -> Result<(server::Accepted, Vec<u8>), Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut acceptor = Acceptor::default();
+    let mut came = Vec::new();
+    loop {
+        let before = came.len();
+        if before >= LONGEST_HELLO {
+            return Err(Error::Misbehaved("its ClientHello has no end".to_owned()));
+        }
+        if before == came.capacity() {
+            came.reserve_exact(HELLO);
+        }
+        if io.read_buf(&mut came).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let mut fresh = &came[before..];
+        while !fresh.is_empty() {
+            acceptor.read_tls(&mut fresh)?;
+            match acceptor.accept() {
+                Ok(Some(accepted)) => return Ok((accepted, came)),
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let mut record = Vec::new();
+                    if alert.write_all(&mut record).is_ok() {
+                        say(io, &record).await;
+                    }
+                    return Err(Error::from(&error));
+                }
+            }
+        }
+    }
+}
+
+/// A fatal alert in the clear (RFC 8446 §6.2), before there is a session to send it.
 async fn refuse(io: &mut (impl AsyncWrite + Unpin), alert: AlertDescription) {
     const ALERT: u8 = 21;
     const FATAL: u8 = 2;
-    let record = [ALERT, 3, 3, 0, 2, FATAL, alert.into()];
-    if io.write_all(&record).await.is_ok() {
+    say(io, &[ALERT, 3, 3, 0, 2, FATAL, alert.into()]).await;
+}
+
+/// If it cannot be sent, the peer has gone already.
+async fn say(io: &mut (impl AsyncWrite + Unpin), record: &[u8]) {
+    if io.write_all(record).await.is_ok() {
         let _ = io.flush().await;
     }
 }

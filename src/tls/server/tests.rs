@@ -1,6 +1,8 @@
 use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, ClientConfig, version};
 use tokio::io::{AsyncReadExt, duplex};
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::tls::certs::Store;
@@ -253,22 +255,54 @@ async fn a_client_that_stops_halfway_is_dropped_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_handshake_may_come_in_any_pieces() {
+    let (desk, shared) = (Desk::new(), Shared::new());
+    let config = serving(&[desk.make("a", "a.example")], &["imap"], &shared);
+    let client = Arc::new(client());
+    for most in [1, 2, 7, 500] {
+        let (near, far) = duplex(most);
+        let theirs = async {
+            let name = ServerName::try_from("a.example").unwrap();
+            let mut stream = TlsConnector::from(client.clone()).connect(name, near).await.unwrap();
+            stream.write_all(b"a NOOP\r\n").await.unwrap();
+            stream.flush().await.unwrap();
+            let mut heard = [0; 6];
+            stream.read_exact(&mut heard).await.unwrap();
+            heard
+        };
+        let ours = async {
+            let mut accepted = accept(far, |_| Some(config.clone()), soon()).await.unwrap();
+            assert_eq!(accepted.sni.as_deref(), Some("a.example"));
+            let mut heard = [0; 8];
+            accepted.stream.read_exact(&mut heard).await.unwrap();
+            accepted.stream.write_all(b"a OK\r\n").await.unwrap();
+            accepted.stream.flush().await.unwrap();
+            heard
+        };
+        assert_eq!(tokio::join!(theirs, ours), (*b"a OK\r\n", *b"a NOOP\r\n"), "{most}");
+    }
+}
+
+#[tokio::test]
 async fn a_hello_without_end_is_bounded() {
-    let (mut near, far) = duplex(1024);
-    let theirs = async {
-        // A ClientHello of 16 MiB, told in records of 16 KiB.
-        let mut sent = 0;
-        let mut record = vec![0; 5 + 16384];
-        record[..9].copy_from_slice(b"\x16\x03\x01\x40\x00\x01\xff\xff\xff");
-        while near.write_all(&record).await.is_ok() {
-            sent += record.len();
-            record[5..9].fill(0);
-        }
-        sent
-    };
-    let (sent, accepted) = tokio::join!(theirs, accept(far, |_| None, soon()));
-    assert!(matches!(accepted, Err(Error::Misbehaved(_))), "{accepted:?}");
-    assert!(sent < 100 * 1024, "{sent}");
+    // A ClientHello of 16 MiB, and one of 60,000 bytes, told in records of 16 KiB.
+    for length in [b"\xff\xff\xff", b"\x00\xea\x60"] {
+        let (mut near, far) = duplex(1024);
+        let theirs = async {
+            let mut sent = 0;
+            let mut record = vec![0; 5 + 16384];
+            record[..6].copy_from_slice(b"\x16\x03\x01\x40\x00\x01");
+            record[6..9].copy_from_slice(length);
+            while near.write_all(&record).await.is_ok() {
+                sent += record.len();
+                record[5..9].fill(0);
+            }
+            sent
+        };
+        let (sent, accepted) = tokio::join!(theirs, accept(far, |_| None, soon()));
+        assert!(matches!(accepted, Err(Error::Misbehaved(_))), "{accepted:?}");
+        assert!(sent < 50 * 1024, "{sent}");
+    }
 }
 
 #[tokio::test]
