@@ -378,7 +378,8 @@ impl Server {
             }),
             words: self.words,
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
-            offer: Arc::new(self.offer(config.is_some())),
+            // TLS that is bound to fail is not offered. It is again with the next reload.
+            offer: Arc::new(self.offer(config.is_some() && !self.identity.is_empty())),
             tls: config,
             router: Router::new(&self.route, &names.of(&self.route.resolver, main_log)),
             towards: towards("", &self.towards)?,

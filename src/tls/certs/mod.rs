@@ -78,7 +78,6 @@ pub struct Expiry {
 
 impl Identity {
     /// Whether there is nothing to show: all of its pairs are faulty, or it has none.
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.pairs.iter().all(|pair| pair.loaded.load().is_none())
     }
