@@ -31,25 +31,55 @@ pub mod cli;
 /// What `tests/`, `bench/` and `fuzz/` need to see of the private rooms.
 #[doc(hidden)]
 pub mod testing {
-    /// What must hold for any bytes at all, one function for each fuzz target.
+    /// What must hold for any bytes at all, a table for each fuzz target.
     pub mod hold {
-        pub use crate::config::hold_for_any as config;
-        pub use crate::login::exchange::hold_for_any as exchange;
-        pub use crate::login::imap::back::hold_for_any as imap_back;
-        pub use crate::login::imap::front::hold_for_any as imap_front;
-        pub use crate::login::pop3::back::hold_for_any as pop3_back;
-        pub use crate::login::pop3::front::hold_for_any as pop3_front;
-        pub use crate::observe::escape::hold_for_any as escape;
-        pub use crate::tls::pem::hold_for_any as pem;
-        pub use crate::wire::haproxy::hold_for_any as haproxy;
-        pub use crate::wire::imap::args::hold_for_any as imap_args;
-        pub use crate::wire::imap::command::hold_for_any as imap_command;
-        pub use crate::wire::imap::id::hold_for_any as imap_id;
-        pub use crate::wire::imap::literal::hold_for_any as imap_literal;
-        pub use crate::wire::imap::reply::hold_for_any as imap_reply;
-        pub use crate::wire::pop3::command::hold_for_any as pop3_command;
-        pub use crate::wire::pop3::reply::hold_for_any as pop3_reply;
-        pub use crate::wire::sasl::plain::hold_for_any as sasl_plain;
+        /// The letter that asks for it, as an input's first byte, and the function that gets the
+        /// rest. A letter that was given stays: the inputs in fuzz/ begin with it.
+        type Row = (u8, fn(&[u8]));
+
+        /// Each target by its name; of the same name are its folders in fuzz/.
+        pub const TARGETS: &[(&str, &[Row])] =
+            &[("config", CONFIG), ("wire", WIRE), ("login", LOGIN)];
+
+        /// What an operator writes, and how it is shown.
+        pub const CONFIG: &[Row] = &[
+            (b'c', crate::config::hold_for_any),
+            (b'v', crate::config::value::hold_for_any),
+            (b'm', crate::boot::hold_for_any),
+            (b'n', crate::tls::names::hold_for_any),
+            (b'p', crate::tls::pem::hold_for_any),
+            (b'e', crate::observe::escape::hold_for_any),
+        ];
+
+        /// What is read off the wire, element by element.
+        pub const WIRE: &[Row] = &[
+            (b'a', crate::wire::imap::args::hold_for_any),
+            (b'c', crate::wire::imap::command::hold_for_any),
+            (b'i', crate::wire::imap::id::hold_for_any),
+            (b'l', crate::wire::imap::literal::hold_for_any),
+            (b'r', crate::wire::imap::reply::hold_for_any),
+            (b'C', crate::wire::pop3::command::hold_for_any),
+            (b'R', crate::wire::pop3::reply::hold_for_any),
+            (b'h', crate::wire::haproxy::hold_for_any),
+            (b's', crate::wire::sasl::plain::hold_for_any),
+        ];
+
+        /// Whole dialogues, and what a lookup says of a login.
+        pub const LOGIN: &[Row] = &[
+            (b'f', crate::login::imap::front::hold_for_any),
+            (b'b', crate::login::imap::back::hold_for_any),
+            (b'F', crate::login::pop3::front::hold_for_any),
+            (b'B', crate::login::pop3::back::hold_for_any),
+            (b'x', crate::login::exchange::hold_for_any),
+            (b'l', crate::route::hold_for_any),
+        ];
+
+        /// Gives `input` to the row of `table` that it asks for; says whether there is one.
+        pub fn play(table: &[Row], input: &[u8]) -> bool {
+            let Some((letter, rest)) = input.split_first() else { return false };
+            let row = table.iter().find(|(own, _)| own == letter);
+            row.inspect(|(_, hold)| hold(rest)).is_some()
+        }
     }
 
     /// The documents that are cut from the code.

@@ -39,7 +39,7 @@ mod worker;
 use std::path::PathBuf;
 
 pub use logs::ERROR_LOG;
-pub use model::{Unusable, pid_file, test};
+pub use model::{Unusable, hold_for_any, pid_file, test};
 pub use pid::read as read_pid;
 pub use start::run;
 pub use upgrade::Start;

@@ -448,3 +448,25 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
 pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
     Plan::read(options, &Kept::new()).map(|plan| plan.settings.pid)
 }
+
+/// What must hold for any configuration at all: whatever is wrong with it is told a line each.
+///
+/// It opens certificates at most, and relative ones where there are none. Text that could include
+/// other files, or open a device, is left alone.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let says = |part: &[u8]| input.windows(part.len()).any(|window| window == part);
+    if [&b"include"[..], b"/dev", b"/proc", b"/sys"].into_iter().any(says) {
+        return;
+    }
+    let prefix = PathBuf::from("/nowhere");
+    let configuration = prefix.join("any");
+    let Ok(tree) = config::load_text(input, &configuration, &registry::registry()) else { return };
+    let options = Options { prefix, configuration, directives: None, error_log: None };
+    let plan = Plan::of(tree, &options, &Kept::new());
+    let faults = plan.tree.finish().err().into_iter().flatten().map(|fault| fault.to_string());
+    // `-t` shows these as they are. The notes go to the log alone, which escapes what it writes.
+    for line in faults.chain(plan.complaints) {
+        assert!(!line.contains(char::is_control), "more than one line: {line:?}");
+    }
+}

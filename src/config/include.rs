@@ -66,6 +66,11 @@ impl<'a> Reader<'a> {
         self.source(text.as_bytes(), &Arc::from(COMMAND_LINE), Kind::CommandLine, 0)
     }
 
+    /// The statements of `content`, as if it had been read from `path`.
+    pub fn text(&mut self, content: &[u8], path: &Path) -> Vec<Raw> {
+        self.source(content, &Arc::from(path.to_string_lossy()), Kind::File, 0)
+    }
+
     /// The statements of `path`, which stands `depth` blocks deep, included at `from`.
     pub fn file(&mut self, path: &Path, depth: usize, from: Option<&Place>) -> Vec<Raw> {
         match self.open(path) {

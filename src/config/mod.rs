@@ -46,6 +46,7 @@ pub use value::Cidr;
 
 use block::Shared;
 use include::{Reader, Source};
+use parse::Raw;
 
 /// What the language itself brings along.
 pub const DIRECTIVES: &[Directive] = &[Directive {
@@ -89,10 +90,39 @@ pub fn load(
     let mut reader = Reader::new(conf_dir, &shared.faults);
     let mut statements = overrides.map(|text| reader.command_line(text)).unwrap_or_default();
     statements.extend(reader.file(&path, 0, None));
-    let (sources, is_whole) = reader.into_sources();
+    tree(reader, statements, &path, &shared, registry)
+}
 
+/// Reads `text`, as the file at `path` would be read. For what must hold for any text.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    text: &[u8],
+    path: &Path,
+    registry: &[&'static [Directive]],
+) -> Result<Tree, Faults> {
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let shared = Arc::new(Shared {
+        faults: fault::Collector::default(),
+        prefix: folder.clone(),
+        conf_dir: folder.clone(),
+    });
+    let mut reader = Reader::new(folder, &shared.faults);
+    let statements = reader.text(text, path);
+    tree(reader, statements, path, &shared, registry)
+}
+
+fn tree(
+    reader: Reader<'_>,
+    statements: Vec<Raw>,
+    path: &Path,
+    shared: &Arc<Shared>,
+    registry: &[&'static [Directive]],
+) -> Result<Tree, Faults> {
+    let (sources, is_whole) = reader.into_sources();
     let main = Place::new(&Arc::from(path.to_string_lossy()), 0);
-    let checker = check::Checker::new(registry, &shared);
+    let checker = check::Checker::new(registry, shared);
     let root = checker.block(check::main_head(main), statements, MAIN);
     let tree = Tree { root, sources };
     if !is_whole {

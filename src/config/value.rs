@@ -193,8 +193,28 @@ pub fn os_error(error: &io::Error) -> String {
     }
 }
 
+/// What must hold for any word at all.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let word = String::from_utf8_lossy(input);
+    if let Ok(time) = read_time(&word) {
+        assert!(time <= MAX_TIME);
+        let again = format!("{}ms", time.as_millis());
+        assert_eq!(read_time(&again), Ok(time), "{again}");
+    }
+    if let Ok(size) = read_size(&word) {
+        assert_eq!(read_size(&size.to_string()), Ok(size));
+    }
+    if let Some(net) = cidr(&word) {
+        assert!(net.contains(net.address), "{net}");
+        assert_eq!(cidr(&net.to_string()), Some(net), "{net}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -289,6 +309,15 @@ mod tests {
     fn a_flag_is_on_or_off() {
         for (word, want) in [("on", Some(true)), ("OFF", Some(false)), ("yes", None), ("", None)] {
             assert_eq!(flag(word), want, "{word}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_word_is_read_as_what_it_is_written_as_again(
+            word in "([0-9]{1,20}(ms|[smhdwMykKG ])?){1,4}|[0-9a-f:.]{1,20}(/[0-9]{1,3})?|\\PC{0,9}",
+        ) {
+            hold_for_any(word.as_bytes());
         }
     }
 }

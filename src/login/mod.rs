@@ -14,6 +14,7 @@
 //! - Words for a refusal stand in `refusal.rs` of the protocol, and nowhere else.
 
 mod attempt;
+mod cut;
 pub mod exchange;
 pub mod imap;
 mod offer;

@@ -33,6 +33,7 @@ use std::sync::Arc;
 pub use asker::{Asker, Proxied, Tls};
 pub use directives::{DIRECTIVES, Settings};
 pub use group::{Group, Target, Targets};
+pub use lookup::hold_for_any;
 
 use crate::http::Names;
 use crate::login::{Attempt, Kind, Refusal, Secret};

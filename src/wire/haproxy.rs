@@ -220,7 +220,11 @@ fn mapped(ip: IpAddr) -> std::net::Ipv6Addr {
 pub fn hold_for_any(input: &[u8]) {
     match parse(input) {
         Parsed::More => assert!(input.len() < MAX_V2, "more bytes cannot help"),
-        Parsed::Broken(_, used) => assert!((1..=input.len()).contains(&used)),
+        Parsed::Broken(error, used) => {
+            assert!((1..=input.len()).contains(&used));
+            assert_eq!(parse(&input[..used]), Parsed::Broken(error, used));
+            assert_eq!(parse(&input[..used - 1]), Parsed::More);
+        }
         Parsed::Whole(header, used) => {
             // Bytes after the header have no say in it, and no cut of it is one.
             assert_eq!(parse(&input[..used]), Parsed::Whole(header.clone(), used));

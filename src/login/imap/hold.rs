@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::back::{Back, MAX_HEARD};
 use super::front::Front;
+use crate::login::cut;
 use crate::login::{
     Action, Ask, Dialogue, Event, Identity, Kind, Mechanisms, Offer, Refusal, Secret, StartTls,
     Tell,
@@ -40,6 +41,7 @@ fn carry<D: Dialogue>(
                 }
             }
         }
+        cut::hold(&dialogue, unread);
         let used = match dialogue.parse(unread) {
             Parsed::More => return unread.len(),
             Parsed::Whole(command, used) => {

@@ -424,6 +424,7 @@ pub fn hold_for_any(input: &[u8]) {
         if !act.is_empty() {
             continue;
         }
+        crate::login::cut::hold(&back, unread);
         let used = match back.parse(unread) {
             Parsed::More => return,
             Parsed::Broken(breach, used) => {

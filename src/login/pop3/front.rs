@@ -390,6 +390,7 @@ pub fn hold_for_any(input: &[u8]) {
         if !act.is_empty() {
             continue;
         }
+        crate::login::cut::hold(&front, unread);
         let used = match front.parse(unread) {
             Parsed::More => return,
             Parsed::Broken(breach, used) => {

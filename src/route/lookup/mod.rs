@@ -8,7 +8,6 @@
 //! - An authorization identity goes as `Auth-Authz-User`, escaped as `Auth-User` is; `Auth-User`
 //!   stays the name whose password `Auth-Pass` is.
 
-#[cfg(test)]
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -283,14 +282,15 @@ fn place(server: &[u8], port: u16) -> Option<Place> {
     Place::parse(server, Some(port)).ok()
 }
 
-/// What must hold for any answer at all: it says one thing, in words that can be passed on.
-#[cfg(test)]
-pub fn hold_for_any(headers: &[(Vec<u8>, Vec<u8>)]) {
+/// What must hold for any answer at all, each line a header: it says one thing, in words that can
+/// be passed on.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
     let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        {
+    for line in input.split(|byte| *byte == b'\n') {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii_start());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(&line[..colon]), value) {
             map.append(name, value);
         }
     }

@@ -232,7 +232,8 @@ proptest! {
             0..9,
         )
     ) {
-        hold_for_any(&headers);
+        let lines = headers.into_iter().map(|(name, value)| [name, value].join(&b": "[..]));
+        hold_for_any(&lines.collect::<Vec<_>>().join(&b'\n'));
     }
 
     #[test]

@@ -140,6 +140,7 @@ pub fn hold_for_any(input: &[u8]) {
             Parsed::Broken(error, used) => {
                 assert!((1..=input.len()).contains(&used));
                 assert_eq!(split(&input[..used], room), Parsed::Broken(error, used));
+                assert_eq!(split(&input[..used - 1], room), Parsed::More);
             }
             Parsed::Whole(fragment, used) => {
                 assert!((1..=input.len()).contains(&used));

@@ -303,8 +303,15 @@ pub fn hold_for_any(input: &[u8]) {
     }
     match answer(input) {
         Parsed::More => assert!(input.len() < MAX_ANSWER_LINE),
-        Parsed::Broken(_, used) => assert!((1..=input.len()).contains(&used)),
-        Parsed::Whole(line, used) => assert_eq!(line.len() + 2, used),
+        Parsed::Broken(error, used) => {
+            assert!((1..=input.len()).contains(&used));
+            assert_eq!(answer(&input[..used]), Parsed::Broken(error, used));
+            assert_eq!(answer(&input[..used - 1]), Parsed::More);
+        }
+        Parsed::Whole(line, used) => {
+            assert_eq!(line.len() + 2, used);
+            assert_eq!(answer(&input[..used - 1]), Parsed::More);
+        }
     }
 }
 

@@ -248,6 +248,7 @@ pub fn hold_for_any(input: &[u8]) {
         Parsed::Broken(error, used) => {
             assert!((1..=input.len()).contains(&used));
             assert_eq!(parse(&input[..used]), Parsed::Broken(error, used));
+            assert_eq!(parse(&input[..used - 1]), Parsed::More);
         }
         Parsed::Whole(reply, used) => {
             assert!((1..=input.len().min(MAX_REPLY)).contains(&used));
