@@ -326,9 +326,7 @@ fn protocol(block: &Block, listens: &[Listen]) -> &'static Words {
         return block.choice("protocol", &choices).unwrap_or(&words::IMAP);
     }
     let port = listens.first().and_then(|listen| listen.endpoint.port());
-    let known = words::ALL
-        .into_iter()
-        .find(|words| port.is_some_and(|port| port == words.port || port == words.tls_port));
+    let known = words::ALL.into_iter().find(|words| port.is_some_and(|port| words.has_port(port)));
     known.unwrap_or_else(|| {
         if !listens.is_empty() {
             block.fault_here("unknown mail protocol for server: say \"protocol imap\" or \"pop3\"");
@@ -349,7 +347,7 @@ impl Server {
             Some(targets) => logs::open(targets)?,
             None => main_log.clone(),
         };
-        let alpn: &[&str] = &[self.words.name];
+        let alpn: &[&str] = &[self.words.alpn];
         let config = (!self.tls.certificates.is_empty())
             .then(|| server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls));
         let config = config.map(|(config, fault)| {
@@ -405,6 +403,7 @@ impl Server {
             mechanisms: face.mechanisms,
             starttls: settings.starttls,
             has_tls,
+            asks_certificates: false,
             max_errors: settings.max_errors,
             client_buffer: settings.imap_client_buffer,
             id: settings.imap_id.clone(),

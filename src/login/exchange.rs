@@ -15,7 +15,7 @@ use std::mem;
 
 use zeroize::Zeroizing;
 
-use super::{Mechanism, Secret};
+use super::{Advice, Attempt, Guest, Mechanism, Offer, Question, Secret};
 use crate::wire::sasl::{self, MAX_ENCODED, login, plain};
 
 /// One AUTH exchange, from the mechanism's name to the credentials.
@@ -29,18 +29,11 @@ pub struct Exchange {
 pub enum Step {
     /// Send this base64 text; the front puts `+ ` before it and CRLF behind. It may be empty.
     Challenge(Vec<u8>),
-    Done(Credentials),
+    /// Ask the desk, and come back with [`Exchange::advised`]. A refusal ends the exchange.
+    Consult(Question),
+    /// The attempt to rule on; what the client claimed is the front's to add.
+    Done(Attempt),
     Broken(Breach),
-}
-
-/// What an exchange brought: decoded, and without CR, LF or NUL.
-#[derive(Debug)]
-pub struct Credentials {
-    pub mechanism: Mechanism,
-    pub user: Box<[u8]>,
-    /// Given only where it differs from `user`.
-    pub authzid: Option<Box<[u8]>>,
-    pub secret: Secret,
 }
 
 /// Why an exchange brought nothing.
@@ -76,12 +69,17 @@ enum State {
 impl Exchange {
     /// Begins an exchange. `initial` is the initial response's base64 text, if the command had
     /// one; `=` stands for an empty one (RFC 5034 §4, RFC 4959 §3).
-    pub fn begin(mechanism: Mechanism, initial: Option<&[u8]>) -> (Self, Step) {
+    pub fn begin(
+        mechanism: Mechanism,
+        initial: Option<&[u8]>,
+        _guest: &Guest,
+        _offer: &Offer,
+    ) -> (Self, Step) {
         let (state, challenge) = match mechanism {
             // The empty challenge: the client speaks first (RFC 4616 §2).
             Mechanism::Plain => (State::Message, ""),
             Mechanism::AuthLogin => (State::Name, login::ASK_USER),
-            Mechanism::Login => (State::Over, ""),
+            _ => (State::Over, ""),
         };
         let mut exchange = Self { state };
         let step = match initial {
@@ -103,6 +101,12 @@ impl Exchange {
         self.take(line)
     }
 
+    /// Takes what the desk said to [`Step::Consult`].
+    pub fn advised(&mut self, _advice: Advice) -> Step {
+        self.state = State::Over;
+        Step::Broken(Breach::NotGoingOn)
+    }
+
     fn take(&mut self, text: &[u8]) -> Step {
         let state = mem::take(&mut self.state);
         self.advance(state, text).unwrap_or_else(Step::Broken)
@@ -120,23 +124,20 @@ impl Exchange {
             State::Message => {
                 let message = plain::parse(&decoded)?;
                 let differs = !message.authzid.is_empty() && message.authzid != message.authcid;
-                Step::Done(Credentials {
-                    mechanism: Mechanism::Plain,
-                    user: message.authcid.into(),
+                let secret = Secret::new(message.password);
+                Step::Done(Attempt {
                     authzid: differs.then(|| message.authzid.into()),
-                    secret: Secret::new(message.password),
+                    ..Attempt::new(Mechanism::Plain, message.authcid, secret)
                 })
             }
             State::Name => {
                 self.state = State::Word { user: login::user(&decoded)?.into() };
                 Step::Challenge(login::ASK_PASSWORD.into())
             }
-            State::Word { user } => Step::Done(Credentials {
-                mechanism: Mechanism::AuthLogin,
-                user,
-                authzid: None,
-                secret: Secret::new(login::password(&decoded)?),
-            }),
+            State::Word { user } => {
+                let secret = Secret::new(login::password(&decoded)?);
+                Step::Done(Attempt::new(Mechanism::AuthLogin, user, secret))
+            }
             State::Over => return Err(Breach::NotGoingOn),
         })
     }
@@ -148,7 +149,8 @@ pub fn hold_for_any(input: &[u8]) {
     for mechanism in [Mechanism::Plain, Mechanism::AuthLogin] {
         let mut lines = input.split(|byte| *byte == b'\n');
         let initial = lines.next().filter(|line| !line.is_empty());
-        let (mut exchange, mut step) = Exchange::begin(mechanism, initial);
+        let (mut exchange, mut step) =
+            Exchange::begin(mechanism, initial, &Guest::default(), &Offer::default());
         let mut rounds = 0;
         while let Step::Challenge(_) = step {
             rounds += 1;
@@ -178,13 +180,19 @@ mod tests {
 
     /// The whole exchange in one line: what is asked, then what it came to.
     fn run(mechanism: Mechanism, initial: Option<&str>, answers: &[&str]) -> String {
-        let (mut exchange, mut step) = Exchange::begin(mechanism, initial.map(str::as_bytes));
+        let (mut exchange, mut step) = Exchange::begin(
+            mechanism,
+            initial.map(str::as_bytes),
+            &Guest::default(),
+            &Offer::default(),
+        );
         let (mut told, mut answers) = (String::new(), answers.iter());
         loop {
             match step {
                 Step::Challenge(text) => told += &format!("+{} ", text.escape_ascii()),
                 Step::Broken(breach) => return told + &breach.to_string(),
-                Step::Done(Credentials { user, authzid, secret, .. }) => {
+                Step::Consult(question) => return format!("{told}asks {question:?}"),
+                Step::Done(Attempt { user, authzid, secret, .. }) => {
                     let authzid = authzid.unwrap_or_default();
                     let parts = [&*user, &*authzid, secret.reveal()];
                     return told + &parts.map(|part| part.escape_ascii().to_string()).join("|");

@@ -13,9 +13,12 @@
 //! - A capability that is offered works in the TLS state it is offered in.
 //! - Words for a refusal stand in `refusal.rs` of the protocol, and nowhere else.
 
+mod ask;
 mod attempt;
+mod consult;
 mod cut;
 pub mod exchange;
+mod guest;
 pub mod imap;
 mod offer;
 #[cfg(test)]
@@ -26,12 +29,13 @@ mod secret;
 pub mod words;
 
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use crate::wire::Parsed;
 
-pub use attempt::{Attempt, Claims, Mechanism};
+pub use ask::{Ask, Identity, Proof, SmtpAuth, Tell};
+pub use attempt::{Attempt, Claims, Envelope, Helo, Mechanism};
+pub use consult::{Advice, Question};
+pub use guest::{Bar, Guest, Secured};
 pub use offer::{Mechanisms, Offer, StartTls};
 pub use refusal::{Kind, Refusal, passable};
 pub use secret::Secret;
@@ -60,6 +64,12 @@ pub trait Desk: Sync {
         &self,
         attempt: Attempt,
     ) -> impl Future<Output = Result<(Self::Pass, Granted), Refusal>> + Send;
+
+    /// Answers an exchange that cannot go on without it. A desk that has nothing to tell refuses.
+    fn advise(&self, question: Question) -> impl Future<Output = Result<Advice, Refusal>> + Send {
+        drop(question);
+        std::future::ready(Err(Refusal::new(Kind::Internal)))
+    }
 }
 
 /// What happened, as the driver tells a dialogue.
@@ -69,9 +79,10 @@ pub enum Event<C, B> {
     Opened,
     Command(C),
     Breach(B),
-    /// TLS is up after [`Action::StartTls`]. The name the client asked for may have chosen another
-    /// virtual host, whose offer then holds from here on.
-    Secured(Option<Arc<Offer>>),
+    /// TLS is up after [`Action::StartTls`].
+    Secured(Secured),
+    /// What the desk says to [`Action::Consult`].
+    Advised(Result<Advice, Refusal>),
     Ruled(Result<Granted, Refusal>),
 }
 
@@ -87,6 +98,8 @@ pub enum Action {
     /// The same, and what follows cannot be read as commands any more: the dialogue closes.
     OutOfStep(String),
     StartTls,
+    /// Ask the desk what an exchange cannot know by itself.
+    Consult(Question),
     Rule(Attempt),
     /// A front lets the client in: the login is over.
     Admit,
@@ -102,8 +115,11 @@ pub struct Granted {
     /// Whole lines to pass before the success line, CRLF included (IMAP untagged data, `[ALERT]`).
     pub untagged: Vec<u8>,
     /// The text of the success line after `OK ` or `+OK `, without CRLF: it may begin with a
-    /// response code such as `[CAPABILITY …]`. `None`: our own words.
+    /// response code such as `[CAPABILITY …]`. In SMTP it is the whole reply, code and all, of one
+    /// line or several. `None`: our own words.
     pub text: Option<Vec<u8>>,
+    /// What the upstream offers, a keyword and its parameters each: SMTP and LMTP alone.
+    pub offers: Vec<String>,
 }
 
 /// How a login upstream ended, as a `back` found it.
@@ -115,52 +131,9 @@ pub enum Verdict {
         kind: Kind,
         text: Vec<u8>,
         untagged: Vec<u8>,
+        /// The error challenge of an OAuth mechanism, in base64 as it came.
+        sasl: Option<String>,
     },
     /// The upstream broke its protocol, greeted with BYE, or cannot do what we need.
     Misbehaved(String),
-}
-
-/// What a `back` needs to log in for somebody.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    pub user: Box<[u8]>,
-    pub authzid: Option<Box<[u8]>>,
-    pub secret: Secret,
-    /// TLS must be begun by STARTTLS/STLS before anything else is said.
-    pub starttls: bool,
-    /// Send the client's identity by IMAP ID (`proxy_issue_imap_id`).
-    pub imap_id: Tell,
-    /// Send it by POP3 XOIP (`proxy_issue_pop3_xoip`).
-    pub pop3_xoip: Tell,
-    /// Send it by XCLIENT (`xclient`).
-    pub xclient: Tell,
-    /// The upstream is told to be Dovecot: ID carries `x-connected-ip`, `x-session-id` and others.
-    pub dovecot: bool,
-    pub identity: Identity,
-}
-
-/// Whether to tell an upstream something it may not understand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tell {
-    /// If its greeting or capabilities offer it, or do not say.
-    #[default]
-    Auto,
-    On,
-    Off,
-}
-
-/// Who the client really is, for the upstream's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub client: SocketAddr,
-    /// The address of ours that the client connected to.
-    pub local: SocketAddr,
-    /// Our address on the connection to the upstream, for `X-VIA`.
-    pub via: IpAddr,
-    /// Unique among sessions; printable, no blanks.
-    pub session: String,
-    /// How many more proxies may follow. At 0 the desk refuses, as a loop, before it asks.
-    pub ttl: u8,
-    pub agent: Option<String>,
-    pub agent_version: Option<String>,
 }

@@ -21,7 +21,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Refusal, Verdict};
+use super::{
+    Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Refusal, Secured, Verdict,
+};
 use crate::wire::Parsed;
 
 /// Plays `script` against a front: `C` is the client, `S` is us.
@@ -121,6 +123,7 @@ impl<D: Dialogue> Player<D> {
                 Action::Say(bytes) => self.say(':', &bytes),
                 Action::SayInConfidence(secret) => self.say('!', secret.reveal()),
                 Action::Breach(_) | Action::OutOfStep(_) => {}
+                Action::Consult(question) => panic!("teach this player {question:?}"),
                 Action::StartTls => {
                     self.told.push_back("= start tls".to_owned());
                     self.waits = true;
@@ -150,10 +153,10 @@ impl<D: Dialogue> Player<D> {
             text => format!(": {}", self::text(text)),
         };
         let (untagged, verdict) = match verdict {
-            Verdict::Accepted(Granted { untagged, text }) => {
+            Verdict::Accepted(Granted { untagged, text, .. }) => {
                 (untagged, format!("= accepted{}", ending(&text.unwrap_or_default())))
             }
-            Verdict::Refused { kind, text, untagged } => {
+            Verdict::Refused { kind, text, untagged, .. } => {
                 let (name, _) = KINDS.iter().find(|(_, one)| *one == kind).expect("all are named");
                 (untagged, format!("= refused {name}{}", ending(&text)))
             }
@@ -230,14 +233,18 @@ fn rule(attempt: &Attempt) -> String {
 }
 
 fn claims(claims: &Claims) -> String {
-    let Claims { agent, agent_version, client_ip, client_port, session, ttl } = claims;
+    let Claims { agent, agent_version, client_ip, client_port, client_host, session, ttl, helo } =
+        claims;
     let given = [
         ("agent", agent.clone()),
         ("version", agent_version.clone()),
         ("ip", client_ip.map(|ip| ip.to_string())),
         ("port", client_port.map(|port| port.to_string())),
+        ("host", client_host.clone()),
         ("session", session.clone()),
         ("ttl", ttl.map(|ttl| ttl.to_string())),
+        ("helo", helo.as_ref().map(|helo| helo.name.clone())),
+        ("proto", helo.as_ref().map(|h| if h.extended { "ESMTP" } else { "SMTP" }.to_owned())),
     ];
     let given = given.into_iter().filter_map(|(name, value)| Some(format!(" {name}={}", value?)));
     let given: String = given.collect();
@@ -251,12 +258,13 @@ fn event<C, B>(line: &str, others: &[Arc<Offer>]) -> Event<C, B> {
     };
     let words: Vec<_> = what.split_whitespace().collect();
     match words.as_slice() {
-        ["secured"] => Event::Secured(None),
+        ["secured"] => Event::Secured(Secured::default()),
         ["secured", "as", name] => {
             let other = others.iter().find(|offer| offer.name == *name);
-            Event::Secured(Some(Arc::clone(other.expect("an offer of that name"))))
+            let offer = Some(Arc::clone(other.expect("an offer of that name")));
+            Event::Secured(Secured { offer, ..Secured::default() })
         }
-        ["allowed"] => Event::Ruled(Ok(Granted { untagged: Vec::new(), text })),
+        ["allowed"] => Event::Ruled(Ok(Granted { text, ..Granted::default() })),
         ["refused", kind, closes @ ..] => {
             let (_, kind) = KINDS.iter().find(|(name, _)| name == kind).expect("a kind's name");
             let mut refusal = Refusal::new(*kind).with_text(text.unwrap_or_default());

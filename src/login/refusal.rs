@@ -12,6 +12,12 @@ pub struct Refusal {
     pub text: Option<String>,
     /// Whole lines of the upstream to pass before the answer, CRLF included (IMAP `[ALERT]`).
     pub untagged: Vec<u8>,
+    /// SMTP: the reply's code, and the enhanced one if there is any: `535 5.7.8`
+    /// (`Auth-Error-Code`).
+    pub code: Option<String>,
+    /// The error challenge that an OAuth client gets before it is refused (RFC 7628 §3.2.2), in
+    /// base64 (`Auth-Error-SASL`).
+    pub sasl: Option<String>,
     /// How long the client waits for the answer (`Auth-Wait`).
     pub wait: Duration,
     /// Whether the session ends with it.
@@ -37,7 +43,15 @@ pub enum Kind {
 
 impl Refusal {
     pub fn new(kind: Kind) -> Self {
-        Self { kind, text: None, untagged: Vec::new(), wait: Duration::ZERO, close: false }
+        Self {
+            kind,
+            text: None,
+            untagged: Vec::new(),
+            code: None,
+            sasl: None,
+            wait: Duration::ZERO,
+            close: false,
+        }
     }
 
     #[must_use]

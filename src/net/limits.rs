@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::halt::{Halt, halt};
+
 /// Counts what it lets in. Clones share the count.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<Counts>);
@@ -81,6 +83,16 @@ impl Gate {
     pub fn count(&self) -> usize {
         self.0.now.load(Ordering::Relaxed)
     }
+}
+
+impl Permit {
+    /// Hears that this connection has to give way to another, as long as it is idle.
+    pub fn summons(&self) -> Halt {
+        halt().1
+    }
+
+    /// Whether the connection is in the middle of something, and keeps its place whatever happens.
+    pub fn keep(&self, _is_busy: bool) {}
 }
 
 impl Counts {

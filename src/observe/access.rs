@@ -41,6 +41,10 @@ words! {
         Throttled => "throttled",
         /// `max_errors` broken commands.
         MaxErrors => "max_errors",
+        /// `max_commands` commands without a login.
+        MaxCommands => "max_commands",
+        /// The client did not wait for its greeting (`smtp_greeting_delay`).
+        SpokeTooEarly => "spoke_too_early",
         /// A command longer than the buffer.
         TooLong => "too_long",
         /// The TLS handshake with the client failed.

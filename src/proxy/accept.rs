@@ -1,7 +1,9 @@
 //! From an accepted connection to a logged-in session.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::desk::{Desk, Upstream};
@@ -22,9 +24,10 @@ use crate::wire::haproxy;
 /// its own. `alive` is held as long as anything of the session lives.
 pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, alive: A) {
     let Conn { stream, peer, local, number, permit } = conn;
+    let summons = permit.summons();
     let Some(site) = door.default_site().map(Arc::clone) else { return };
     let counted = site.counters.accepted();
-    let mut session = Session::new(&door, &site, number, peer, local);
+    let mut session = Session::new(&door, &site, number, peer, local, permit);
     let introduced = match door.proxy_protocol {
         true => introduce(&mut session, &site, &stream, cut.clone()).await,
         false => Ok(()),
@@ -37,7 +40,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
                 site.log.line(Level::Info, None, words);
             }
             drop(site);
-            Box::pin(login(&session, stream, door.ssl, cut.clone())).await
+            Box::pin(login(&session, stream, door.ssl, cut.clone(), summons)).await
         }
         Err(ended) => Err(ended),
     };
@@ -45,7 +48,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
         Ok(Done::Admitted { stream, unread, pass }) => {
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
-            let (site, record) = session.into_parts();
+            let (site, record, permit) = session.into_parts();
             let after = Arc::clone(&site.after);
             let relay =
                 relay::run(stream, unread, pass, after, record, cut, (permit, counted, alive));
@@ -91,6 +94,7 @@ async fn login(
     plain: Plain,
     ssl: bool,
     stop: Halt,
+    summons: Halt,
 ) -> Result<Done<Upstream>, Ended> {
     let stream = if ssl {
         let timeout = session.site().settings.timeout;
@@ -101,7 +105,12 @@ async fn login(
             () = stop.heard() => return Err(Ended::Stopped),
         };
         match accepted {
-            Ok(stream) => stream,
+            Ok((stream, None)) => stream,
+            Ok((mut stream, Some(bar))) => {
+                let words = session.site().words.barred(&bar);
+                farewell(&mut stream, words).await;
+                return Err(bar.into());
+            }
             Err(error) => return Err(Ended::Tls(error.to_string())),
         }
     } else {
@@ -109,15 +118,32 @@ async fn login(
     };
     let site = session.site();
     let (offer, timeout) = (Arc::clone(&site.offer), site.settings.timeout);
-    let patience = Patience { opening: timeout, step: timeout, whole: false, pipelines: false };
+    let patience = Patience {
+        opening: timeout,
+        step: timeout,
+        whole: false,
+        pipelines: false,
+        hush: Duration::ZERO,
+        most: u32::MAX,
+    };
     let desk = Desk::new(session);
+    let guest = session.guest();
     if site.words.name == words::POP3.name {
-        let front = pop3::front::Front::new(offer, ssl);
-        admit(stream, front, &desk, session, session, patience, stop).await
+        let front = pop3::front::Front::new(offer, guest);
+        admit(stream, front, &desk, session, session, patience, stop, summons).await
     } else {
-        let front = imap::front::Front::new(offer, ssl);
-        admit(stream, front, &desk, session, session, patience, stop).await
+        let front = imap::front::Front::new(offer, guest);
+        admit(stream, front, &desk, session, session, patience, stop, summons).await
     }
+}
+
+/// Tells a client why it is sent away. A dead or stalled one cannot hear it: one try, no waiting.
+async fn farewell(stream: &mut Stream, words: &str) {
+    let said = async {
+        stream.write_all(words.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(200), said).await;
 }
 
 /// The log's and the access line's word on a session that ended before its login.
@@ -128,6 +154,16 @@ fn tell(session: &Session, ended: &Ended) {
         Ended::Stopped => (End::Shutdown, Level::Info, "shutdown timeout".to_owned()),
         Ended::Breach(breach) => (End::SpokeBeforeTls, Level::Info, format!("client {breach}")),
         Ended::Tls(error) => (End::TlsFailed, Level::Info, error.clone()),
+        Ended::Barred(bar) => (End::TlsFailed, Level::Info, bar.to_string()),
+        Ended::Early => {
+            (End::SpokeTooEarly, Level::Info, "client spoke before its greeting".to_owned())
+        }
+        Ended::TooMany => {
+            (End::MaxCommands, Level::Info, "client sent too many commands".to_owned())
+        }
+        Ended::GaveWay => {
+            (End::TooBusy, Level::Info, "client gave way to another connection".to_owned())
+        }
         Ended::Io(error) => (End::ClientFailed, Level::Info, error.to_string()),
         Ended::Closed => {
             let most = session.site().settings.max_errors;

@@ -13,7 +13,8 @@ use super::directives::Header;
 use super::session::{Session, addr, reason};
 use super::site::{Security, Site, Towards};
 use crate::login::{
-    Ask, Attempt, Dialogue, Granted, Identity, Kind, Offer, Refusal, Verdict, imap, pop3, words,
+    Ask, Attempt, Dialogue, Granted, Identity, Kind, Proof, Refusal, Secured, SmtpAuth, Verdict,
+    imap, pop3, words,
 };
 use crate::net::{Endpoint, Plain, Stream, connect};
 use crate::observe::Level;
@@ -22,7 +23,7 @@ use crate::observe::access::Status;
 use crate::observe::metrics::{Login, Phase, Side};
 use crate::route::{self, Asker, Route, Target};
 use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
-use crate::session::upgrade::Upgrade;
+use crate::session::upgrade::{Upgrade, Upgraded};
 use crate::tls;
 use crate::tls::client::Connected;
 use crate::wire::haproxy;
@@ -223,8 +224,14 @@ impl<'a> Desk<'a> {
             pop3_xoip: tells.pop3_xoip,
             xclient: tells.xclient,
             dovecot: tells.dovecot,
+            proof: Proof::Password,
+            smtp_auth: SmtpAuth::Off,
+            envelope: attempt.envelope.clone(),
             identity: Identity {
                 client: tcp(&client),
+                host: "[UNAVAILABLE]".to_owned(),
+                name: site.name.to_string(),
+                helo: attempt.claims.helo.clone(),
                 local: tcp(&self.session.local),
                 via: via.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
                 session: self.session.line(|line| line.session.to_string()),
@@ -268,9 +275,10 @@ impl<'a> Desk<'a> {
                 self.session.line(|line| line.upstream_tls = security);
                 Ok((upstream, granted))
             }
-            Verdict::Refused { kind, text, untagged } => {
+            Verdict::Refused { kind, text, untagged, sasl } => {
                 let mut refusal = Refusal::new(kind);
                 refusal.untagged = untagged;
+                refusal.sasl = sasl;
                 let is_for_clients = site.settings.pass_error_message || is_referral(&text);
                 let words = crate::login::passable(&text);
                 let line = format!("client login failed: \"{words}\"");
@@ -414,6 +422,8 @@ impl Call<'_> {
             step: tells.auth_timeout,
             whole: true,
             pipelines: true,
+            hush: Duration::ZERO,
+            most: u32::MAX,
         };
         let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);
@@ -421,9 +431,15 @@ impl Call<'_> {
             Ok(Done::Settled { stream, unread, verdict }) => {
                 Ok((Upstream { stream, unread }, verdict))
             }
-            Ok(Done::Admitted { .. }) | Err(Ended::Closed | Ended::Stopped) => {
-                Err(Error::Misbehaved("no verdict".to_owned()))
-            }
+            Ok(Done::Admitted { .. })
+            | Err(
+                Ended::Closed
+                | Ended::Stopped
+                | Ended::Early
+                | Ended::TooMany
+                | Ended::GaveWay
+                | Ended::Barred(_),
+            ) => Err(Error::Misbehaved("no verdict".to_owned())),
             Err(Ended::Left) => Err(Error::Closed { greeted }),
             Err(Ended::Idle(_)) => Err(Error::Silent { greeted }),
             Err(Ended::Breach(breach)) => Err(Error::Misbehaved(breach.to_string())),
@@ -434,14 +450,15 @@ impl Call<'_> {
 }
 
 impl Upgrade for Call<'_> {
-    async fn start_tls(&self, plain: Plain) -> Result<(Stream, Option<Arc<Offer>>), String> {
+    async fn start_tls(&self, plain: Plain) -> Result<Upgraded, String> {
         let Security::StartTls(connector) = &self.towards.security else {
             return Err("TLS was not asked for".to_owned());
         };
         let deadline = Instant::now() + Duration::min(self.towards.tells.auth_timeout, HANDSHAKE);
         let connected = connector.connect(plain, &host(self.target), deadline).await;
         let stream = counted(self.metrics, connected).map_err(|error| error.to_string())?;
-        Ok((Stream::Client(Box::new(stream)), None))
+        let stream = Stream::Client(Box::new(stream));
+        Ok(Upgraded { stream, secured: Secured::default(), barred: None })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::{
     Block, Cidr, Context, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM, value,
 };
-use crate::login::{Mechanisms, StartTls, Tell, Words, words};
+use crate::login::{Mechanism, Mechanisms, StartTls, Tell, Words, words};
 
 const HERE: Directive = Directive {
     name: "",
@@ -326,7 +326,7 @@ impl Default for Settings {
         let face = |words: &[&str]| Face {
             greeting: "gatepost ready".to_owned(),
             capabilities: list(words),
-            mechanisms: Mechanisms { plain: true, login: true },
+            mechanisms: Mechanisms::of(&[Mechanism::Plain, Mechanism::AuthLogin]),
         };
         Self {
             names: vec![host_name()],
@@ -488,11 +488,11 @@ fn host_name() -> String {
 
 fn mechanisms(block: &Block, name: &str) -> Option<Mechanisms> {
     let words = block.words(name)?;
-    let mut mechanisms = Mechanisms { plain: false, login: false };
+    let mut mechanisms = Mechanisms::default();
     for word in words {
         match word {
-            "plain" => mechanisms.plain = true,
-            "login" => mechanisms.login = true,
+            "plain" => mechanisms = mechanisms.with(Mechanism::Plain),
+            "login" => mechanisms = mechanisms.with(Mechanism::AuthLogin),
             other => fault(
                 block,
                 name,

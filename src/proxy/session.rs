@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::site::{Door, Site};
-use crate::login::Offer;
+use crate::login::{Bar, Guest, Secured};
+use crate::net::limits::Permit;
 use crate::net::{Endpoint, Plain, Stream};
 use crate::observe::access::{End, Line, Record, Tls};
 use crate::observe::metrics::Side;
 use crate::observe::{Addr, Level};
 use crate::route;
 use crate::session::driver::Watcher;
-use crate::session::upgrade::Upgrade;
+use crate::session::upgrade::{Upgrade, Upgraded};
 use crate::tls::error::Error;
 use crate::tls::server;
 
@@ -28,6 +29,7 @@ pub struct Session {
     /// The ends that a PROXY header named, believed or not.
     pub proxied: Option<route::Proxied>,
     door: Arc<Door>,
+    permit: Permit,
     state: Mutex<State>,
     breaches: AtomicU32,
 }
@@ -46,6 +48,7 @@ impl Session {
         number: u64,
         peer: Endpoint,
         local: Endpoint,
+        permit: Permit,
     ) -> Self {
         let mut line = Line::new(site.words.name, number, addr(&peer), addr(&local));
         line.session = name(number);
@@ -56,6 +59,7 @@ impl Session {
             local,
             proxied: None,
             door: Arc::clone(door),
+            permit,
             state: Mutex::new(State { site: Arc::clone(site), record }),
             breaches: AtomicU32::new(0),
         }
@@ -85,9 +89,9 @@ impl Session {
     }
 
     /// The line, for the relay to go on with.
-    pub fn into_parts(self) -> (Arc<Site>, Record) {
+    pub fn into_parts(self) -> (Arc<Site>, Record, Permit) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (state.site, state.record)
+        (state.site, state.record, self.permit)
     }
 
     pub fn log(&self, level: Level, doing: Option<&'static str>, message: impl fmt::Display) {
@@ -108,6 +112,17 @@ impl Session {
         })
     }
 
+    /// What its dialogue may know of the client.
+    pub fn guest(&self) -> Guest {
+        let site = self.site();
+        Guest {
+            secure: self.line(|line| line.tls.is_some()),
+            trusted: site.settings.believes(&self.client),
+            certificate: None,
+            salt: Box::default(),
+        }
+    }
+
     /// TLS with the client, from where its handshake begins. The name it asks for chooses the
     /// virtual server, which then holds for the session.
     pub async fn accept_tls(
@@ -115,7 +130,7 @@ impl Session {
         plain: Plain,
         deadline: Instant,
         starttls: bool,
-    ) -> Result<Stream, Error> {
+    ) -> Result<(Stream, Option<Bar>), Error> {
         let mut chosen = None;
         let accepted = server::accept(
             plain,
@@ -152,7 +167,7 @@ impl Session {
             sni: accepted.sni.map(Into::into),
             alpn: accepted.alpn.map(|name| name.into_bytes().into()),
         }));
-        Ok(Stream::Server(Box::new(accepted.stream)))
+        Ok((Stream::Server(Box::new(accepted.stream)), None))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -162,15 +177,16 @@ impl Session {
 }
 
 impl Upgrade for Session {
-    async fn start_tls(&self, plain: Plain) -> Result<(Stream, Option<Arc<Offer>>), String> {
+    async fn start_tls(&self, plain: Plain) -> Result<Upgraded, String> {
         let before = self.site();
         // The driver's own deadline is the sooner one.
         let deadline = Instant::now() + before.settings.timeout;
-        let stream =
+        let (stream, barred) =
             self.accept_tls(plain, deadline, true).await.map_err(|error| error.to_string())?;
         let after = self.site();
         let changed = !Arc::ptr_eq(&before, &after);
-        Ok((stream, changed.then(|| Arc::clone(&after.offer))))
+        let offer = changed.then(|| Arc::clone(&after.offer));
+        Ok(Upgraded { stream, secured: Secured { offer, certificate: None }, barred })
     }
 }
 
@@ -181,6 +197,10 @@ impl Watcher for Session {
         let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
         self.line(|line| line.errors = count);
         self.log(Level::Info, None, format_args!("client sent {words}"));
+    }
+
+    fn ruling(&self, is_going_on: bool) {
+        self.permit.keep(is_going_on);
     }
 
     fn out_of_step(&self, words: &str) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::Block;
 use crate::http::stub::{Book, Reply, Stub, head};
-use crate::login::{Claims, Mechanism};
+use crate::login::Mechanism;
 use crate::net::Endpoint;
 
 fn router(conf: &str) -> Router {
@@ -17,11 +17,8 @@ fn router(conf: &str) -> Router {
 
 fn attempt(user: &str, authzid: Option<&str>) -> Attempt {
     Attempt {
-        mechanism: Mechanism::Plain,
-        user: user.as_bytes().into(),
         authzid: authzid.map(|name| name.as_bytes().into()),
-        secret: Secret::new("tanstaaf"),
-        claims: Claims::default(),
+        ..Attempt::new(Mechanism::Plain, user.as_bytes(), Secret::new("tanstaaf"))
     }
 }
 

@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::buffer::Buffer;
-use super::upgrade::{Breach, Upgrade, clear_for_tls};
-use crate::login::{Action, Attempt, Desk, Dialogue, Event, Granted, Kind, Refusal, Verdict};
+use super::upgrade::{Breach, Upgrade, Upgraded, clear_for_tls};
+use crate::login::{Action, Attempt, Bar, Desk, Dialogue, Event, Granted, Kind, Refusal, Verdict};
 use crate::net::Stream;
 use crate::net::halt::Halt;
 use crate::wire::Parsed;
@@ -27,6 +27,10 @@ pub struct Patience {
     /// Whether the peer is asked several things at once. One with Nagle's algorithm then holds its
     /// second answer back until the first is acknowledged, which takes 40 ms unless we see to it.
     pub pipelines: bool,
+    /// How long a client must keep silent before it is greeted (`smtp_greeting_delay`).
+    pub hush: Duration,
+    /// `max_commands`: how many elements the peer may send in all.
+    pub most: u32,
 }
 
 /// What the driver tells its owner while it works.
@@ -39,6 +43,9 @@ pub trait Watcher: Sync {
 
     /// So broken that nothing behind it can be read.
     fn out_of_step(&self, words: &str);
+
+    /// A ruling has begun, or is over: meanwhile the peer is not idle, however silent it is.
+    fn ruling(&self, _is_going_on: bool) {}
 }
 
 /// How a dialogue came to its end.
@@ -59,6 +66,14 @@ pub enum Ended {
     Idle(Duration),
     #[error("closed by the dialogue")]
     Closed,
+    #[error("spoke before it was greeted")]
+    Early,
+    #[error("sent too many commands")]
+    TooMany,
+    #[error("gave way to another connection")]
+    GaveWay,
+    #[error(transparent)]
+    Barred(#[from] Bar),
     #[error("gatepost is stopping")]
     Stopped,
     #[error(transparent)]
@@ -80,8 +95,8 @@ impl Desk for NoDesk {
     }
 }
 
-/// Carries a client's login over `stream`, until it is let in or gone, or `stop` is heard. A client
-/// that we leave is told so, in its protocol's words.
+/// Carries a client's login over `stream`, until it is let in or gone, or `stop` is heard, or it has
+/// to give way to another client (`summons`). A client that we leave is told so, in its protocol's words.
 pub async fn admit<D, K, U, W>(
     stream: Stream,
     front: D,
@@ -90,6 +105,7 @@ pub async fn admit<D, K, U, W>(
     watcher: &W,
     patience: Patience,
     mut stop: Halt,
+    mut summons: Halt,
 ) -> Result<Done<K::Pass>, Ended>
 where
     D: Dialogue,
@@ -102,9 +118,14 @@ where
         biased;
         done = drive.run(desk, upgrade, watcher) => done,
         () = stop.heard() => Err(Ended::Stopped),
+        () = summons.heard() => Err(Ended::GaveWay),
     };
     let words = match &ended {
         Err(Ended::Stopped) => D::WORDS.shutting_down,
+        Err(Ended::GaveWay) => D::WORDS.too_busy,
+        Err(Ended::Early) => D::WORDS.spoke_too_early,
+        Err(Ended::TooMany) => D::WORDS.too_many_commands,
+        Err(Ended::Barred(bar)) => D::WORDS.barred(bar),
         Err(Ended::Idle(_)) => D::WORDS.timed_out,
         Err(Ended::Breach(_)) => D::WORDS.spoke_before_tls,
         _ => return ended,
@@ -175,6 +196,7 @@ impl<D: Dialogue> Drive<D> {
         U: Upgrade,
         W: Watcher,
     {
+        self.hush().await?;
         let mut pass = None;
         let (mut heard, mut steps) = (false, 0_u32);
         self.dialogue.on(Event::Opened, &mut self.act);
@@ -190,9 +212,19 @@ impl<D: Dialogue> Drive<D> {
                     Action::StartTls => {
                         self.start_tls(upgrade).await?;
                     }
+                    Action::Consult(question) => {
+                        self.flush().await?;
+                        watcher.ruling(true);
+                        let advice = self.wait_for(desk.advise(question)).await;
+                        watcher.ruling(false);
+                        self.dialogue.on(Event::Advised(advice?), &mut self.act);
+                    }
                     Action::Rule(attempt) => {
                         self.flush().await?;
-                        let ruling = self.rule(desk, attempt).await?;
+                        watcher.ruling(true);
+                        let ruling = self.wait_for(desk.rule(attempt)).await;
+                        watcher.ruling(false);
+                        let ruling = ruling?;
                         let ruling = ruling.map(|(allowed, granted)| {
                             pass = Some(allowed);
                             granted
@@ -221,6 +253,9 @@ impl<D: Dialogue> Drive<D> {
             }
             if self.step() {
                 steps += 1;
+                if steps > self.patience.most {
+                    return Err(Ended::TooMany);
+                }
                 // Whoever pipelines thousands of commands must not keep the others waiting.
                 if steps % TURN == 0 {
                     tokio::task::yield_now().await;
@@ -311,23 +346,42 @@ impl<D: Dialogue> Drive<D> {
         self.flush().await?;
         let Some(Stream::Plain(plain)) = self.stream.take() else { return Err(Ended::Closed) };
         let secured = timeout_at(self.deadline, upgrade.start_tls(plain)).await;
-        let (stream, offer) =
+        let Upgraded { stream, secured, barred } =
             secured.map_err(|_| Ended::Idle(self.granted))?.map_err(Ended::Tls)?;
         self.stream = Some(stream);
+        if let Some(bar) = barred {
+            return Err(bar.into());
+        }
         self.grant(self.patience.step);
-        self.dialogue.on(Event::Secured(offer), &mut self.act);
+        self.dialogue.on(Event::Secured(secured), &mut self.act);
         Ok(())
     }
 
+    /// Leaves a client time to show that it does not wait for its greeting.
+    async fn hush(&mut self) -> Result<(), Ended> {
+        if self.patience.hush.is_zero() {
+            return Ok(());
+        }
+        let stream = self.stream.as_mut().ok_or(Ended::Closed)?;
+        match tokio::time::timeout(self.patience.hush, self.unread.fill(stream)).await {
+            Err(_) => {
+                self.grant(self.patience.opening);
+                Ok(())
+            }
+            Ok(Ok(0)) => Err(Ended::Left),
+            Ok(Ok(_)) => Err(Ended::Early),
+            Ok(Err(error)) => Err(left_or_failed(error)),
+        }
+    }
+
     /// Waits for the desk, and watches the client meanwhile.
-    async fn rule<K: Desk>(
+    async fn wait_for<T>(
         &mut self,
-        desk: &K,
-        attempt: Attempt,
-    ) -> Result<Result<(K::Pass, Granted), Refusal>, Ended> {
+        ruling: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<Result<T, Refusal>, Ended> {
         let stream = self.stream.as_mut().ok_or(Ended::Closed)?;
         let ruling = async {
-            let ruling = desk.rule(attempt).await;
+            let ruling = ruling.await;
             if let Err(refusal) = &ruling {
                 tokio::time::sleep(refusal.wait).await;
             }

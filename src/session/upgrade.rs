@@ -1,8 +1,6 @@
 //! From plain to TLS in the middle of a dialogue.
 
-use std::sync::Arc;
-
-use crate::login::Offer;
+use crate::login::{Bar, Secured};
 use crate::net::{Plain, Stream};
 
 /// A peer did what its protocol forbids.
@@ -25,13 +23,19 @@ pub fn clear_for_tls(unread: &[u8]) -> Result<(), Breach> {
     }
 }
 
+/// A line that has become secure.
+#[derive(Debug)]
+pub struct Upgraded {
+    pub stream: Stream,
+    pub secured: Secured,
+    /// The peer's certificate bars it: it is told so, and sent away.
+    pub barred: Option<Bar>,
+}
+
 /// How a line becomes secure: the client's side accepts, the upstream's side connects.
 pub trait Upgrade: Sync {
-    /// Begins TLS on `plain`. The name that the peer asked for may bring another host's offer.
-    fn start_tls(
-        &self,
-        plain: Plain,
-    ) -> impl Future<Output = Result<(Stream, Option<Arc<Offer>>), String>> + Send;
+    /// Begins TLS on `plain`.
+    fn start_tls(&self, plain: Plain) -> impl Future<Output = Result<Upgraded, String>> + Send;
 }
 
 #[cfg(test)]

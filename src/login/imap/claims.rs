@@ -76,6 +76,7 @@ mod tests {
             client_port: Some(4711),
             session: Some("a1/b2+c3=".to_owned()),
             ttl: Some(4),
+            ..Claims::default()
         };
         let given = learned(&[
             ("NAME", "Thunderbird"),

@@ -6,8 +6,8 @@ use super::back::{Back, MAX_HEARD};
 use super::front::Front;
 use crate::login::cut;
 use crate::login::{
-    Action, Ask, Dialogue, Event, Identity, Kind, Mechanisms, Offer, Refusal, Secret, StartTls,
-    Tell,
+    Action, Ask, Dialogue, Event, Guest, Identity, Kind, Mechanism, Mechanisms, Offer, Refusal,
+    Secret, Secured, StartTls, Tell,
 };
 use crate::wire::{Parsed, sasl};
 
@@ -35,7 +35,7 @@ fn carry<D: Dialogue>(
             for action in std::mem::take(&mut act) {
                 match take(action) {
                     Then::Go => {}
-                    Then::Secured => dialogue.on(Event::Secured(None), &mut act),
+                    Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
                     Then::Refused(refusal) => dialogue.on(Event::Ruled(Err(refusal)), &mut act),
                     Then::Over => return 0,
                 }
@@ -71,12 +71,16 @@ pub fn front(input: &[u8]) {
         has_tls,
         client_buffer: 64,
         max_errors: 20,
-        mechanisms: Mechanisms { plain: choice & 16 == 0, login: true },
+        mechanisms: match choice & 16 {
+            0 => Mechanisms::of(&[Mechanism::Plain, Mechanism::AuthLogin]),
+            _ => Mechanisms::of(&[Mechanism::AuthLogin]),
+        },
         capabilities: (choice & 32 != 0).then(|| "LITERAL-".to_owned()).into_iter().collect(),
         ..Offer::default()
     };
     let mut said = 0;
-    let left = carry(Front::new(Arc::new(offer), secure), input, |action| match action {
+    let guest = Guest { secure, ..Guest::default() };
+    let left = carry(Front::new(Arc::new(offer), guest), input, |action| match action {
         Action::Say(bytes) => {
             said += bytes.len();
             assert!(bytes.ends_with(b"\r\n"));
@@ -104,7 +108,7 @@ pub fn front(input: &[u8]) {
             Then::Refused(refusal)
         }
         Action::Close => Then::Over,
-        Action::SayInConfidence(_) | Action::Admit | Action::Settle(_) => {
+        Action::SayInConfidence(_) | Action::Consult(_) | Action::Admit | Action::Settle(_) => {
             panic!("a front that nobody was let in by does none of this")
         }
     });
@@ -152,6 +156,7 @@ pub fn back(input: &[u8]) {
         }
         Action::Breach(_)
         | Action::OutOfStep(_)
+        | Action::Consult(_)
         | Action::Rule(_)
         | Action::Admit
         | Action::Close => panic!("a back does none of this"),
@@ -162,23 +167,18 @@ fn ask(choice: u8) -> Ask {
     let user = if choice & 1 == 0 { "mrose" } else { "m\u{fc}" };
     let client = std::net::SocketAddr::from(([192, 0, 2, 1], 4711));
     Ask {
-        user: user.as_bytes().into(),
         authzid: (choice & 2 != 0).then(|| b"boss".as_slice().into()),
-        secret: Secret::new("tanstaaf"),
         starttls: choice & 4 != 0,
         imap_id: if choice & 8 == 0 { Tell::Auto } else { Tell::Off },
-        pop3_xoip: Tell::Off,
-        xclient: Tell::Off,
         dovecot: choice & 16 != 0,
-        identity: Identity {
-            client,
-            local: client,
-            via: client.ip(),
-            session: "s1".to_owned(),
-            ttl: 5,
-            agent: (choice & 32 != 0).then(|| "x\")\r\n".to_owned()),
-            agent_version: None,
-        },
+        ..Ask::new(
+            user.as_bytes(),
+            Secret::new("tanstaaf"),
+            Identity {
+                agent: (choice & 32 != 0).then(|| "x\")\r\n".to_owned()),
+                ..Identity::new(client, "s1")
+            },
+        )
     }
 }
 

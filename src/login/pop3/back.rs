@@ -161,7 +161,7 @@ impl Dialogue for Back {
             }
             (S::Pass | S::Auth { .. } | S::Message, E::Command(Said(Yes(text)))) => {
                 let text = (!text.is_empty()).then(|| text.to_vec());
-                let granted = Granted { untagged: Vec::new(), text };
+                let granted = Granted { text, ..Granted::default() };
                 settle(Verdict::Accepted(granted), act)
             }
             (
@@ -173,7 +173,7 @@ impl Dialogue for Back {
             (S::Settled, _) => S::Settled,
             (state, E::Command(_)) => misbehaved(&format!("wrong reply {}", state.place()), act),
             (state, E::Breach(breach)) => misbehaved(&format!("{breach} {}", state.place()), act),
-            (state, E::Opened | E::Secured(_) | E::Ruled(_)) => {
+            (state, E::Opened | E::Secured(_) | E::Advised(_) | E::Ruled(_)) => {
                 misbehaved(&format!("internal error {}", state.place()), act)
             }
         };
@@ -317,7 +317,7 @@ fn kind(text: &[u8]) -> Kind {
 }
 
 fn refused(kind: Kind, text: &[u8], act: &mut Vec<Action>) -> State {
-    settle(Verdict::Refused { kind, text: text.to_vec(), untagged: Vec::new() }, act)
+    settle(Verdict::Refused { kind, text: text.to_vec(), untagged: Vec::new(), sasl: None }, act)
 }
 
 fn misbehaved(what: &str, act: &mut Vec<Action>) -> State {
@@ -378,23 +378,15 @@ pub fn hold_for_any(input: &[u8]) {
     let mut unread = unread;
     let tell = |bits: u8| [Tell::Auto, Tell::On, Tell::Off, Tell::Auto][usize::from(bits & 3)];
     let ask = Ask {
-        user: [&b"mrose"[..], &[*odd][..usize::from(choice & 1)]].concat().into(),
         authzid: (choice & 2 != 0).then(|| b"kurt"[..].into()),
-        secret: Secret::new("tanstaaf"),
         starttls: choice & 4 != 0,
-        imap_id: Tell::Off,
         pop3_xoip: tell(choice >> 4),
         xclient: tell(choice >> 6),
-        dovecot: false,
-        identity: crate::login::Identity {
-            client: ([192, 0, 2, 1], 49153).into(),
-            local: ([198, 51, 100, 1], 110).into(),
-            via: [198, 51, 100, 2].into(),
-            session: "s1".to_owned(),
-            ttl: 5,
-            agent: None,
-            agent_version: None,
-        },
+        ..Ask::new(
+            [&b"mrose"[..], &[*odd][..usize::from(choice & 1)]].concat(),
+            Secret::new("tanstaaf"),
+            crate::login::Identity::new(([192, 0, 2, 1], 49153).into(), "s1"),
+        )
     };
     let starttls = ask.starttls;
     let (mut back, mut act, mut secured, mut said) = (Back::new(ask), Vec::new(), false, 0);
@@ -409,7 +401,7 @@ pub fn hold_for_any(input: &[u8]) {
                 }
                 Action::StartTls => {
                     secured = true;
-                    back.on(Event::Secured(None), &mut act);
+                    back.on(Event::Secured(crate::login::Secured::default()), &mut act);
                 }
                 Action::Settle(Verdict::Accepted(_)) => {
                     assert!(secured || !starttls);

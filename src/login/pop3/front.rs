@@ -21,10 +21,10 @@ use std::mem;
 use std::sync::Arc;
 
 use super::refusal;
-use crate::login::exchange::{self, Credentials, Exchange, Step};
+use crate::login::exchange::{self, Exchange, Step};
 use crate::login::{
-    Action, Attempt, Claims, Dialogue, Event, Kind, Mechanism, Offer, Refusal, Secret, StartTls,
-    Words, words,
+    Action, Attempt, Claims, Dialogue, Event, Guest, Kind, Mechanism, Offer, Refusal, Secret,
+    Secured, StartTls, Words, words,
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::{self, Command};
@@ -34,7 +34,7 @@ use crate::wire::pop3::command::{self, Command};
 pub struct Front {
     offer: Arc<Offer>,
     /// TLS is up.
-    secure: bool,
+    guest: Guest,
     state: State,
     errors: u32,
     claims: Claims,
@@ -129,10 +129,10 @@ impl Dialogue for Front {
                 act.push(Action::StartTls);
                 S::Securing
             }
-            (S::Securing, E::Secured(offer)) => {
-                self.secure = true;
+            (S::Securing, E::Secured(secured)) => {
+                self.guest.secured(&secured);
                 self.claims = Claims::default();
-                if let Some(offer) = offer {
+                if let Some(offer) = secured.offer {
                     self.offer = offer;
                 }
                 S::Auth
@@ -154,8 +154,7 @@ impl Dialogue for Front {
             }
             (S::Named { user }, E::Command(Said(C::Pass(secret)))) => {
                 let secret = Secret::new(secret);
-                let mechanism = Mechanism::Login;
-                self.rule(Credentials { mechanism, user, authzid: None, secret }, act)
+                self.rule(Attempt::new(Mechanism::Login, user, secret), act)
             }
             (
                 state @ (S::Auth | S::Named { .. }),
@@ -167,7 +166,8 @@ impl Dialogue for Front {
                 }
                 Some(name) => match self.mechanism(name) {
                     Some(mechanism) => {
-                        let (exchange, step) = Exchange::begin(mechanism, initial);
+                        let (exchange, step) =
+                            Exchange::begin(mechanism, initial, &self.guest, &self.offer);
                         self.step(exchange, step, act)
                     }
                     None => self.wrong("unsupported mechanism", S::Auth, act),
@@ -220,25 +220,24 @@ impl Dialogue for Front {
 }
 
 impl Front {
-    /// `secure`: TLS is up already, as on port 995.
-    pub fn new(offer: Arc<Offer>, secure: bool) -> Self {
-        Self { offer, secure, state: State::New, errors: 0, claims: Claims::default() }
+    pub fn new(offer: Arc<Offer>, guest: Guest) -> Self {
+        Self { offer, guest, state: State::New, errors: 0, claims: Claims::default() }
     }
 
     fn can_start_tls(&self) -> bool {
-        self.offer.starttls != StartTls::Off && self.offer.has_tls && !self.secure
+        self.offer.starttls != StartTls::Off && self.offer.has_tls && !self.guest.secure
     }
 
     fn must_start_tls(&self) -> bool {
-        self.offer.starttls == StartTls::Only && !self.secure
+        self.offer.starttls == StartTls::Only && !self.guest.secure
     }
 
     /// The mechanism of that name, if it is offered.
     fn mechanism(&self, name: &[u8]) -> Option<Mechanism> {
         let offered = self.offer.mechanisms;
-        if name.eq_ignore_ascii_case(b"PLAIN") && offered.plain {
+        if name.eq_ignore_ascii_case(b"PLAIN") && offered.has(Mechanism::Plain) {
             Some(Mechanism::Plain)
-        } else if name.eq_ignore_ascii_case(b"LOGIN") && offered.login {
+        } else if name.eq_ignore_ascii_case(b"LOGIN") && offered.has(Mechanism::AuthLogin) {
             Some(Mechanism::AuthLogin)
         } else {
             None
@@ -251,7 +250,11 @@ impl Front {
                 act.push(Action::Say([b"+ ", &text[..], b"\r\n"].concat()));
                 State::Sasl(exchange)
             }
-            Step::Done(credentials) => self.rule(credentials, act),
+            Step::Consult(question) => {
+                act.push(Action::Consult(question));
+                State::Sasl(exchange)
+            }
+            Step::Done(attempt) => self.rule(attempt, act),
             Step::Broken(exchange::Breach::Cancelled) => {
                 self.wrong("authentication cancelled", State::Auth, act)
             }
@@ -259,10 +262,8 @@ impl Front {
         }
     }
 
-    fn rule(&self, credentials: Credentials, act: &mut Vec<Action>) -> State {
-        let Credentials { mechanism, user, authzid, secret } = credentials;
-        let claims = self.claims.clone();
-        act.push(Action::Rule(Attempt { mechanism, user, authzid, secret, claims }));
+    fn rule(&self, attempt: Attempt, act: &mut Vec<Action>) -> State {
+        act.push(Action::Rule(Attempt { claims: self.claims.clone(), ..attempt }));
         State::Deciding
     }
 
@@ -318,7 +319,10 @@ impl Front {
 
     fn mechanisms(&self) -> Vec<&'static str> {
         let offered = self.offer.mechanisms;
-        let all = [(offered.plain, "PLAIN"), (offered.login, "LOGIN")];
+        let all = [
+            (offered.has(Mechanism::Plain), "PLAIN"),
+            (offered.has(Mechanism::AuthLogin), "LOGIN"),
+        ];
         all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect()
     }
 }
@@ -352,7 +356,8 @@ pub fn hold_for_any(input: &[u8]) {
     let starttls = [StartTls::Off, StartTls::On, StartTls::Only][usize::from(choice % 3)];
     let (has_tls, mut secure) = (choice & 4 != 0, choice & 8 != 0);
     let offer = Offer { starttls, has_tls, ..Offer::default() };
-    let (mut front, mut act) = (Front::new(Arc::new(offer), secure), Vec::new());
+    let (mut front, mut act) =
+        (Front::new(Arc::new(offer), Guest { secure, ..Guest::default() }), Vec::new());
     front.on(Event::Opened, &mut act);
     loop {
         for action in mem::take(&mut act) {
@@ -369,7 +374,7 @@ pub fn hold_for_any(input: &[u8]) {
                 Action::StartTls => {
                     assert!(has_tls && !secure);
                     secure = true;
-                    front.on(Event::Secured(None), &mut act);
+                    front.on(Event::Secured(Secured::default()), &mut act);
                 }
                 Action::Rule(attempt) => {
                     assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
@@ -382,7 +387,10 @@ pub fn hold_for_any(input: &[u8]) {
                     front.on(Event::Ruled(Err(refusal)), &mut act);
                 }
                 Action::Close => return,
-                Action::Admit | Action::Settle(_) | Action::SayInConfidence(_) => {
+                Action::Admit
+                | Action::Settle(_)
+                | Action::Consult(_)
+                | Action::SayInConfidence(_) => {
                     unreachable!("nobody was let in")
                 }
             }

@@ -1,18 +1,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::login::{Claims, Mechanism};
+use crate::login::Mechanism;
 use crate::route::asker::Certificate;
 use crate::route::{Proxied, Tls};
 
 fn attempt(user: &[u8], pass: &[u8]) -> Attempt {
-    Attempt {
-        mechanism: Mechanism::Login,
-        user: user.into(),
-        authzid: None,
-        secret: Secret::new(pass),
-        claims: Claims::default(),
-    }
+    Attempt::new(Mechanism::Login, user, Secret::new(pass))
 }
 
 fn asker() -> Asker {

@@ -14,6 +14,7 @@
 
 pub mod login;
 pub mod plain;
+pub mod scram;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -126,7 +126,7 @@ impl Dialogue for Back {
             }
             (_, E::Breach(error)) => misbehaved(error.to_string(), act),
             // The driver reports nothing else to a back: this is our bug.
-            (_, E::Opened | E::Secured(_) | E::Ruled(_)) => settle(bug(), act),
+            (_, E::Opened | E::Secured(_) | E::Advised(_) | E::Ruled(_)) => settle(bug(), act),
         };
     }
 }
@@ -293,12 +293,12 @@ impl Back {
     fn accepted(&mut self, text: &[u8], act: &mut Vec<Action>) -> State {
         let text = (!text.is_empty()).then(|| text.to_vec());
         let untagged = mem::take(&mut self.untagged);
-        settle(Verdict::Accepted(Granted { untagged, text }), act)
+        settle(Verdict::Accepted(Granted { untagged, text, ..Granted::default() }), act)
     }
 
     fn refused(&mut self, kind: Kind, text: &[u8], act: &mut Vec<Action>) -> State {
         let untagged = mem::take(&mut self.untagged);
-        settle(Verdict::Refused { kind, text: text.to_vec(), untagged }, act)
+        settle(Verdict::Refused { kind, text: text.to_vec(), untagged, sasl: None }, act)
     }
 
     fn tag(&mut self) -> Tag {
@@ -345,7 +345,7 @@ fn is(tag: &str, answered: &[u8]) -> bool {
 }
 
 fn bug() -> Verdict {
-    Verdict::Refused { kind: Kind::Internal, text: Vec::new(), untagged: Vec::new() }
+    Verdict::Refused { kind: Kind::Internal, text: Vec::new(), untagged: Vec::new(), sasl: None }
 }
 
 fn misbehaved(what: impl Into<String>, act: &mut Vec<Action>) -> State {

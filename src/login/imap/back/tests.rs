@@ -1,26 +1,21 @@
 use super::*;
-use crate::login::Identity;
 use crate::login::play::{Player, play_back};
+use crate::login::{Identity, Secured};
 
 fn ask() -> Ask {
     Ask {
-        user: b"mrose".as_slice().into(),
-        authzid: None,
-        secret: Secret::new("tanstaaf"),
-        starttls: false,
         imap_id: Tell::Auto,
-        pop3_xoip: Tell::Off,
-        xclient: Tell::Off,
-        dovecot: false,
-        identity: Identity {
-            client: "192.0.2.1:4711".parse().unwrap(),
-            local: "198.51.100.1:143".parse().unwrap(),
-            via: "10.0.0.1".parse().unwrap(),
-            session: "s1".to_owned(),
-            ttl: 5,
-            agent: Some("Thunderbird".to_owned()),
-            agent_version: Some("128.0".to_owned()),
-        },
+        ..Ask::new(
+            b"mrose".as_slice(),
+            Secret::new("tanstaaf"),
+            Identity {
+                local: "198.51.100.1:143".parse().unwrap(),
+                via: "10.0.0.1".parse().unwrap(),
+                agent: Some("Thunderbird".to_owned()),
+                agent_version: Some("128.0".to_owned()),
+                ..Identity::new("192.0.2.1:4711".parse().unwrap(), "s1")
+            },
+        )
     }
 }
 
@@ -34,7 +29,7 @@ fn hears(ask: Ask, bytes: impl AsRef<[u8]>) -> Vec<String> {
     let mut player = Player::open(Back::new(ask), 'C');
     player.hear(bytes.as_ref());
     while player.waits {
-        player.happens(Event::Secured(None));
+        player.happens(Event::Secured(Secured::default()));
     }
     player.told.into()
 }
@@ -234,6 +229,6 @@ fn nobody_is_let_in_before_the_password_is_said() {
 #[test]
 fn an_event_out_of_turn_is_our_fault() {
     let mut player = Player::open(Back::new(quiet()), 'C');
-    player.happens(Event::Secured(None));
+    player.happens(Event::Secured(Secured::default()));
     assert_eq!(player.told, ["= refused internal"]);
 }

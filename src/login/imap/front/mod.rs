@@ -30,8 +30,8 @@ use super::gather::Gather;
 use super::{claims, refusal};
 use crate::login::exchange::{Exchange, Step};
 use crate::login::{
-    Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Mechanism, Offer, Refusal, Secret,
-    StartTls, Words, passable, words,
+    Action, Attempt, Claims, Dialogue, Event, Granted, Guest, Kind, Mechanism, Offer, Refusal,
+    Secret, StartTls, Words, passable, words,
 };
 use crate::wire::Parsed;
 use crate::wire::imap::command::{self, Command, Initial};
@@ -43,7 +43,7 @@ use crate::wire::sasl;
 #[derive(Debug)]
 pub struct Front {
     offer: Arc<Offer>,
-    secure: bool,
+    guest: Guest,
     claims: Claims,
     breaches: u32,
     state: State,
@@ -74,9 +74,8 @@ enum State {
 }
 
 impl Front {
-    /// `secure`: TLS is up already, as on port 993.
-    pub fn new(offer: Arc<Offer>, secure: bool) -> Self {
-        Self { offer, secure, claims: Claims::default(), breaches: 0, state: State::New }
+    pub fn new(offer: Arc<Offer>, guest: Guest) -> Self {
+        Self { offer, guest, claims: Claims::default(), breaches: 0, state: State::New }
     }
 }
 
@@ -126,14 +125,14 @@ impl Dialogue for Front {
                 let step = exchange.answer(line);
                 self.stepped(tag, exchange, step, act)
             }
-            (S::Securing, E::Secured(offer)) => {
-                self.secure = true;
-                self.offer = offer.unwrap_or_else(|| Arc::clone(&self.offer));
+            (S::Securing, E::Secured(secured)) => {
+                self.guest.secured(&secured);
+                self.offer = secured.offer.unwrap_or_else(|| Arc::clone(&self.offer));
                 // RFC 9051 §6.2.1: what was learned before TLS may be an attacker's.
                 self.claims = Claims::default();
                 S::Reading(Gather::default())
             }
-            (S::Deciding { tag }, E::Ruled(Ok(Granted { untagged, text }))) => {
+            (S::Deciding { tag }, E::Ruled(Ok(Granted { untagged, text, .. }))) => {
                 let mut said = untagged;
                 said.extend_from_slice(format!("{tag} OK ").as_bytes());
                 said.extend_from_slice(text.as_deref().unwrap_or(b"logged in"));
@@ -274,11 +273,8 @@ impl Front {
             return self.breach(refusal::line(&tag, &Refusal::new(Kind::BadCredentials)), act);
         }
         act.push(Action::Rule(Attempt {
-            mechanism: Mechanism::Login,
-            user: user.to_vec().into(),
-            authzid: None,
-            secret: Secret::new(password.to_vec()),
             claims: self.claims.clone(),
+            ..Attempt::new(Mechanism::Login, user.to_vec(), Secret::new(password.to_vec()))
         }));
         State::Deciding { tag }
     }
@@ -291,8 +287,8 @@ impl Front {
         act: &mut Vec<Action>,
     ) -> State {
         let (mechanism, offered) = match mechanism.to_ascii_uppercase().as_slice() {
-            b"PLAIN" => (Mechanism::Plain, self.offer.mechanisms.plain),
-            b"LOGIN" => (Mechanism::AuthLogin, self.offer.mechanisms.login),
+            b"PLAIN" => (Mechanism::Plain, self.offer.mechanisms.has(Mechanism::Plain)),
+            b"LOGIN" => (Mechanism::AuthLogin, self.offer.mechanisms.has(Mechanism::AuthLogin)),
             _ => return self.breach(refusal::unsupported(&tag), act),
         };
         if let Some(no) = self.bars(&tag, offered) {
@@ -301,7 +297,7 @@ impl Front {
         // RFC 4959 §3: `=` is an empty initial response. No mechanism of ours begins with an empty
         // message, so there it says nothing yet, and the client is asked.
         let initial = initial.map(|Initial(text)| text).filter(|text| *text != b"=");
-        let (exchange, step) = Exchange::begin(mechanism, initial);
+        let (exchange, step) = Exchange::begin(mechanism, initial, &self.guest, &self.offer);
         self.stepped(tag, exchange, step, act)
     }
 
@@ -318,14 +314,12 @@ impl Front {
                 act.push(Action::Say([b"+ ", &*text, b"\r\n"].concat()));
                 State::Exchanging { tag, exchange }
             }
-            Step::Done(given) => {
-                act.push(Action::Rule(Attempt {
-                    mechanism: given.mechanism,
-                    user: given.user,
-                    authzid: given.authzid,
-                    secret: given.secret,
-                    claims: self.claims.clone(),
-                }));
+            Step::Consult(question) => {
+                act.push(Action::Consult(question));
+                State::Exchanging { tag, exchange }
+            }
+            Step::Done(attempt) => {
+                act.push(Action::Rule(Attempt { claims: self.claims.clone(), ..attempt }));
                 State::Deciding { tag }
             }
             // RFC 9051 §6.2.2: BAD answers a cancelled exchange too.
@@ -347,7 +341,7 @@ impl Front {
 
     /// Why nobody may log in this way now.
     fn bars(&self, tag: &str, offered: bool) -> Option<String> {
-        if !self.secure && self.offer.starttls == StartTls::Only {
+        if !self.guest.secure && self.offer.starttls == StartTls::Only {
             Some(refusal::line(tag, &Refusal::new(Kind::NeedsTls)))
         } else {
             (!offered).then(|| refusal::unsupported(tag))
@@ -355,7 +349,7 @@ impl Front {
     }
 
     fn may_start_tls(&self) -> bool {
-        !self.secure && self.offer.has_tls && self.offer.starttls != StartTls::Off
+        !self.guest.secure && self.offer.has_tls && self.offer.starttls != StartTls::Off
     }
 
     /// How many bytes of a command may still come after `gathered`.
@@ -380,7 +374,7 @@ impl Front {
     /// What works here and now, and nothing else.
     fn capabilities(&self) -> String {
         let Offer { capabilities, mechanisms, .. } = &*self.offer;
-        let may_log_in = self.secure || self.offer.starttls != StartTls::Only;
+        let may_log_in = self.guest.secure || self.offer.starttls != StartTls::Only;
         let listed = capabilities.iter().map(String::as_str).filter(|word| is_ours_to_list(word));
         let has_revision =
             listed.clone().any(|word| word.to_ascii_uppercase().starts_with("IMAP4REV"));
@@ -388,8 +382,8 @@ impl Front {
             ("SASL-IR", !self.lists("SASL-IR")),
             ("ID", !self.lists("ID")),
             ("LITERAL+", self.accepts_any_literal() && !self.lists("LITERAL+")),
-            ("AUTH=PLAIN", may_log_in && mechanisms.plain),
-            ("AUTH=LOGIN", may_log_in && mechanisms.login),
+            ("AUTH=PLAIN", may_log_in && mechanisms.has(Mechanism::Plain)),
+            ("AUTH=LOGIN", may_log_in && mechanisms.has(Mechanism::AuthLogin)),
             ("STARTTLS", self.may_start_tls()),
             ("LOGINDISABLED", !may_log_in || !mechanisms.takes_passwords()),
         ];

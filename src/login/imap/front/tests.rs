@@ -1,6 +1,6 @@
 use super::*;
-use crate::login::Mechanisms;
 use crate::login::play::{Player, play, play_among};
+use crate::login::{Guest, Mechanisms};
 
 /// The host of the transcripts.
 fn offer() -> Offer {
@@ -17,7 +17,7 @@ fn offer() -> Offer {
 }
 
 fn front(offer: Offer) -> Front {
-    Front::new(Arc::new(offer), false)
+    Front::new(Arc::new(offer), Guest::default())
 }
 
 /// What the front does when it hears `bytes`.
@@ -29,7 +29,7 @@ fn hears(offer: Offer, bytes: impl AsRef<[u8]>) -> (Vec<String>, usize) {
 }
 
 fn capabilities(offer: Offer, secure: bool) -> String {
-    Front::new(Arc::new(offer), secure).capabilities()
+    Front::new(Arc::new(offer), Guest { secure, ..Guest::default() }).capabilities()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_login_waits_for_tls_when_told_to() {
     let by_name = Offer {
         name: "tls.example".to_owned(),
         capabilities: vec!["IMAP4rev1".to_owned(), "IDLE".to_owned()],
-        mechanisms: Mechanisms { plain: true, login: false },
+        mechanisms: Mechanisms::of(&[Mechanism::Plain]),
         id: Vec::new(),
         ..only.clone()
     };
@@ -77,7 +77,10 @@ fn a_capability_that_is_offered_works_in_its_tls_state() {
 fn a_capability_is_said_once_and_only_if_it_holds() {
     let listing = |list: &str, plain, login| Offer {
         capabilities: list.split(' ').map(str::to_owned).collect(),
-        mechanisms: Mechanisms { plain, login },
+        mechanisms: [(plain, Mechanism::Plain), (login, Mechanism::AuthLogin)]
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .fold(Mechanisms::default(), |set, (_, one)| set.with(one)),
         ..offer()
     };
     for (list, plain, login, want) in [
@@ -98,13 +101,13 @@ fn a_capability_is_said_once_and_only_if_it_holds() {
 
 #[test]
 fn a_mechanism_that_is_not_offered_is_not_let_in() {
-    let login_only = Offer { mechanisms: Mechanisms { plain: false, login: true }, ..offer() };
+    let login_only = Offer { mechanisms: Mechanisms::of(&[Mechanism::AuthLogin]), ..offer() };
     let said = "c AUTHENTICATE PLAIN\r\nd AUTHENTICATE LOGIN\r\n";
     let (told, _) = hears(login_only, said);
     let want = ["S: c NO [CANNOT] mechanism not supported", "S: + VXNlcm5hbWU6"];
     assert_eq!(told, want);
     // The LOGIN command goes with either, and with neither there is none.
-    let none = Offer { mechanisms: Mechanisms { plain: false, login: false }, ..offer() };
+    let none = Offer { mechanisms: Mechanisms::default(), ..offer() };
     let (told, _) = hears(none, "a LOGIN u p\r\nb LOGIN {1}\r\n");
     let unsupported = |tag: &str| format!("S: {tag} NO [CANNOT] mechanism not supported");
     assert_eq!(told, [unsupported("a"), unsupported("b")]);
@@ -176,7 +179,7 @@ fn an_upstreams_untagged_data_comes_before_the_ok() {
     player.hear(b"a LOGIN u p\r\n");
     player.told.clear();
     let untagged = b"* CAPABILITY IMAP4rev1\r\n* NO [ALERT] disk\r\n".to_vec();
-    player.happens(Event::Ruled(Ok(Granted { untagged, text: None })));
+    player.happens(Event::Ruled(Ok(Granted { untagged, ..Granted::default() })));
     let want =
         ["S: * CAPABILITY IMAP4rev1", "S: * NO [ALERT] disk", "S: a OK logged in", "= admit"];
     assert_eq!(player.told, want);

@@ -6,25 +6,8 @@ use crate::login::pop3::back::{self, Back};
 use crate::login::{Ask, Identity, Offer, Secret, Tell};
 
 fn ask() -> Ask {
-    Ask {
-        user: b"mrose"[..].into(),
-        authzid: None,
-        secret: Secret::new("tanstaaf"),
-        starttls: false,
-        imap_id: Tell::Off,
-        pop3_xoip: Tell::Off,
-        xclient: Tell::Off,
-        dovecot: false,
-        identity: Identity {
-            client: "[::ffff:192.0.2.1]:49153".parse().unwrap(),
-            local: "198.51.100.1:110".parse().unwrap(),
-            via: "198.51.100.2".parse().unwrap(),
-            session: "7L0C3/+2Bc".to_owned(),
-            ttl: 5,
-            agent: None,
-            agent_version: None,
-        },
-    }
+    let client = "[::ffff:192.0.2.1]:49153".parse().unwrap();
+    Ask::new(&b"mrose"[..], Secret::new("tanstaaf"), Identity::new(client, "7L0C3/+2Bc"))
 }
 
 fn telling() -> Ask {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::login::pop3::front::{self, Front};
-use crate::login::{Mechanisms, Offer, StartTls};
+use crate::login::{Guest, Mechanism, Mechanisms, Offer, Secured, StartTls};
 use crate::wire::sasl::encode;
 
 fn offer(starttls: StartTls) -> Offer {
@@ -19,8 +19,8 @@ fn offer(starttls: StartTls) -> Offer {
 }
 
 fn play(offer: &Offer, secure: bool, script: &str) {
-    let elsewhere = Offer { mechanisms: Mechanisms { plain: true, login: false }, ..offer.clone() };
-    let make = || Front::new(Arc::new(offer.clone()), secure);
+    let elsewhere = Offer { mechanisms: Mechanisms::of(&[Mechanism::Plain]), ..offer.clone() };
+    let make = || Front::new(Arc::new(offer.clone()), Guest { secure, ..Guest::default() });
     super::play('S', make, &elsewhere, script);
 }
 
@@ -121,7 +121,7 @@ fn what_needs_tls_is_not_listed_without_it() {
 fn a_capability_is_listed_once_and_only_if_it_works() {
     let offer = Offer {
         capabilities: ["SASL CRAM-MD5", "stls", "PIPELINING", "XOIP"].map(str::to_owned).to_vec(),
-        mechanisms: Mechanisms { plain: false, login: true },
+        mechanisms: Mechanisms::of(&[Mechanism::AuthLogin]),
         ..offer(StartTls::On)
     };
     play(
@@ -408,11 +408,11 @@ fn a_line_whose_end_is_in_doubt_ends_the_session() {
 fn an_event_out_of_turn_is_our_own_fault() {
     use crate::login::{Action, Dialogue, Event, words};
 
-    let mut front = Front::new(Arc::new(offer(StartTls::Off)), false);
+    let mut front = Front::new(Arc::new(offer(StartTls::Off)), Guest::default());
     let mut act = Vec::new();
     front.on(Event::Opened, &mut act);
     act.clear();
-    front.on(Event::Secured(None), &mut act);
+    front.on(Event::Secured(Secured::default()), &mut act);
     let [Action::Say(line), Action::Close] = act.as_slice() else { panic!("{act:?}") };
     assert_eq!(line, words::POP3.internal_error.as_bytes());
 }

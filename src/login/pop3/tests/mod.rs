@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::login::{
-    Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Refusal, Verdict,
+    Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Refusal, Secured, Verdict,
 };
 use crate::wire::Parsed;
 
@@ -89,6 +89,7 @@ impl<'o, D: Dialogue> Player<'o, D> {
             Action::SayInConfidence(secret) => return self.say(secret.reveal(), '*'),
             Action::Breach(_) | Action::OutOfStep(_) => return,
             Action::StartTls => "start tls".to_owned(),
+            Action::Consult(question) => panic!("teach this player {question:?}"),
             Action::Rule(attempt) => format!("rule on {}", shown(&attempt)),
             Action::Admit => "admit".to_owned(),
             Action::Close => "close".to_owned(),
@@ -128,10 +129,11 @@ impl<'o, D: Dialogue> Player<'o, D> {
         };
         let event = match word {
             "secured" if rest == "elsewhere" => {
-                Event::Secured(Some(Arc::new(self.elsewhere.clone())))
+                let offer = Some(Arc::new(self.elsewhere.clone()));
+                Event::Secured(Secured { offer, ..Secured::default() })
             }
-            "secured" => Event::Secured(None),
-            "allowed" => Event::Ruled(Ok(Granted { untagged: Vec::new(), text })),
+            "secured" => Event::Secured(Secured::default()),
+            "allowed" => Event::Ruled(Ok(Granted { text, ..Granted::default() })),
             "refused" => refused(Kind::BadCredentials),
             "unavailable" => refused(Kind::Unavailable),
             other => panic!("teach the player what {other} means"),

@@ -1,0 +1,27 @@
+//! What an exchange must ask in the middle: the desk knows.
+
+use super::Attempt;
+use crate::wire::sasl::scram::Verifier;
+
+/// What an exchange cannot know by itself.
+#[derive(Debug)]
+pub enum Question {
+    /// SCRAM: against what is this user's proof checked? The attempt has no secret yet. A desk
+    /// answers for a user that nobody knows too, so that nobody learns who is known.
+    Verifier(Attempt),
+    /// GSSAPI: the client's token.
+    Token(Vec<u8>),
+}
+
+/// What the desk says to a [`Question`].
+#[derive(Debug)]
+pub enum Advice {
+    Verifier(Verifier),
+    /// GSSAPI: send this token; the client answers.
+    Token(Vec<u8>),
+    /// GSSAPI is done: this is who the client is, and who it wants to be (RFC 4752 §3.1).
+    Known {
+        user: Box<[u8]>,
+        authzid: Option<Box<[u8]>>,
+    },
+}
