@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directives::Settings;
 use super::logs::{self, Formats};
@@ -15,7 +15,7 @@ use crate::observe::access::Access;
 use crate::observe::format::Format;
 use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives as proxy;
-use crate::proxy::{After, Door, Security, Site, Towards};
+use crate::proxy::{After, Door, Offered, Security, Seen, Site, Towards};
 use crate::route::{self, Router};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
@@ -29,6 +29,8 @@ pub struct Kept {
     pub metrics: Metrics,
     pub certificates: Arc<Store>,
     pub tls: Arc<Shared>,
+    /// What the upstreams of SMTP servers offer, by the name of the server.
+    seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
 }
 
 impl Kept {
@@ -37,7 +39,13 @@ impl Kept {
             metrics: Metrics::new(),
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
+            seen: Arc::default(),
         }
+    }
+
+    fn seen(&self, server: String) -> Arc<Seen> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(seen.entry(server).or_default())
     }
 }
 
@@ -377,7 +385,7 @@ impl Server {
             words: self.words,
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
             // TLS that is bound to fail is not offered. It is again with the next reload.
-            offer: Arc::new(self.offer(config.is_some() && !self.identity.is_empty())),
+            offer: self.offered(config.is_some() && !self.identity.is_empty(), kept),
             tls: config,
             router: Router::new(&self.route, &names.of(&self.route.resolver, main_log)),
             towards: towards("", &self.towards)?,
@@ -394,18 +402,30 @@ impl Server {
         })
     }
 
+    fn offered(&self, has_tls: bool, kept: &Kept) -> Offered {
+        let offer = self.offer(has_tls);
+        match self.words.name {
+            "smtp" | "lmtp" => {
+                let seen = kept.seen(format!("{} {}", self.words.name, offer.name));
+                let configured = self.settings.face(self.words).capabilities.clone();
+                Offered::new(offer, configured, seen)
+            }
+            _ => Offered::fixed(offer),
+        }
+    }
+
     fn offer(&self, has_tls: bool) -> Offer {
         let (settings, face) = (&self.settings, self.settings.face(self.words));
         Offer {
             name: settings.names.first().cloned().unwrap_or_default(),
             greeting: face.greeting.clone(),
-            capabilities: face.capabilities.clone(),
+            capabilities: face.capabilities.clone().unwrap_or_default(),
             mechanisms: face.mechanisms,
             starttls: settings.starttls,
             has_tls,
             asks_certificates: false,
             max_errors: settings.max_errors,
-            client_buffer: settings.imap_client_buffer,
+            client_buffer: face.client_buffer,
             id: settings.imap_id.clone(),
         }
     }

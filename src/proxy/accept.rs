@@ -117,14 +117,17 @@ async fn login(
         Stream::Plain(plain)
     };
     let site = session.site();
-    let (offer, timeout) = (Arc::clone(&site.offer), site.settings.timeout);
+    let (offer, timeout) = (site.offer.now(), site.settings.timeout);
     let patience = Patience {
         opening: timeout,
         step: timeout,
         whole: false,
         pipelines: false,
-        hush: Duration::ZERO,
-        most: u32::MAX,
+        hush: match site.words.name {
+            "smtp" => site.settings.smtp_greeting_delay,
+            _ => Duration::ZERO,
+        },
+        most: site.settings.max_commands,
     };
     let desk = Desk::new(session);
     let guest = session.guest();

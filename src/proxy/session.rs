@@ -185,7 +185,7 @@ impl Upgrade for Session {
             self.accept_tls(plain, deadline, true).await.map_err(|error| error.to_string())?;
         let after = self.site();
         let changed = !Arc::ptr_eq(&before, &after);
-        let offer = changed.then(|| Arc::clone(&after.offer));
+        let offer = changed.then(|| after.offer.now());
         Ok(Upgraded { stream, secured: Secured { offer, certificate: None }, barred })
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directives::{Settings, Tells};
-use crate::login::{Offer, Words};
+use super::learned::Offered;
+use crate::login::Words;
 use crate::observe::access::Access;
 use crate::observe::{Log, Metrics, metrics};
 use crate::route::Router;
@@ -29,7 +30,7 @@ pub struct Site {
     pub words: &'static Words,
     pub name: Arc<str>,
     pub settings: Settings,
-    pub offer: Arc<Offer>,
+    pub offer: Offered,
     /// Absent where the server has no certificate at all.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub router: Router,
