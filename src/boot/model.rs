@@ -125,11 +125,7 @@ impl Plan {
     fn of(tree: Tree, options: &Options, kept: &Kept) -> Self {
         let (main, prefix) = (tree.root().clone(), options.prefix.as_path());
         let settings = Settings::read(&main);
-        let mut notes: Vec<String> = settings
-            .modules
-            .iter()
-            .map(|module| format!("\"load_module {module}\" has no effect: all is built in"))
-            .collect();
+        let mut notes = settings.notes.clone();
         let error_log = logs::error_targets(&main, prefix).unwrap_or_else(|| {
             let path = options.error_log.clone().unwrap_or_else(|| logs::ERROR_LOG.into());
             let target = Target::parse(&path.to_string_lossy(), prefix);
