@@ -363,7 +363,7 @@ impl<'a> Desk<'a> {
                 refusal.untagged = untagged;
                 refusal.sasl = sasl;
                 let is_for_clients = site.settings.pass_error_message || is_referral(&text);
-                let words = crate::login::passable(&text);
+                let words = login::passable(&text);
                 let line = format!("client login failed: \"{words}\"");
                 self.session.log(Level::Info, Some("reading response from upstream"), line);
                 Err(if is_for_clients { refusal.with_text(&text) } else { refusal })
