@@ -29,7 +29,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
     let counted = site.counters.accepted();
     let mut session = Session::new(&door, &site, number, peer, local, permit);
     let introduced = match door.proxy_protocol {
-        true => introduce(&mut session, &site, &stream, cut.clone()).await,
+        true => introduce(&mut session, &site, &stream, cut.clone(), summons.clone()).await,
         false => Ok(()),
     };
     let done = match introduced {
@@ -48,7 +48,8 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
         Ok(Done::Admitted { stream, unread, pass }) => {
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
-            let (site, record, permit) = session.into_parts();
+            let (site, record, mut permit) = session.into_parts();
+            permit.settle();
             let after = Arc::clone(&site.after);
             let relay =
                 relay::run(stream, unread, pass, after, record, cut, (permit, counted, alive));
@@ -65,11 +66,13 @@ async fn introduce(
     site: &Site,
     stream: &Plain,
     mut stop: Halt,
+    mut summons: Halt,
 ) -> Result<(), Ended> {
     let deadline = Instant::now() + site.settings.timeout;
     let header = tokio::select! {
         header = header::read(stream, deadline, haproxy::parse) => header,
         () = stop.heard() => return Err(Ended::Stopped),
+        () = summons.heard() => return Err(Ended::GaveWay),
     };
     match header {
         // None: LOCAL and UNKNOWN, the balancer itself, checking our health.
@@ -94,7 +97,7 @@ async fn login(
     plain: Plain,
     ssl: bool,
     stop: Halt,
-    summons: Halt,
+    mut summons: Halt,
 ) -> Result<Done<Upstream>, Ended> {
     let stream = if ssl {
         let timeout = session.site().settings.timeout;
@@ -103,6 +106,7 @@ async fn login(
         let accepted = tokio::select! {
             accepted = session.accept_tls(plain, deadline, false) => accepted,
             () = stop.heard() => return Err(Ended::Stopped),
+            () = summons.heard() => return Err(Ended::GaveWay),
         };
         match accepted {
             Ok((stream, None)) => stream,
