@@ -20,6 +20,9 @@ use crate::route::Proxied;
 use crate::session::driver::{Done, Ended, Patience, admit};
 use crate::wire::haproxy;
 
+/// How long a client may take in all to log in, unless `timeout` leaves it more for one command.
+const OVERALL: Duration = Duration::from_secs(300);
+
 /// Serves `conn` until its login has ended; a client that was let in is then relayed by a task of
 /// its own. `alive` is held as long as anything of the session lives.
 pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, alive: A) {
@@ -126,6 +129,7 @@ async fn login(
         opening: timeout,
         step: timeout,
         whole: false,
+        overall: Some(OVERALL.max(timeout)),
         pipelines: false,
         hush: Duration::ZERO,
         most: u32::MAX,

@@ -421,6 +421,7 @@ impl Call<'_> {
             opening: tells.greeting_timeout,
             step: tells.auth_timeout,
             whole: true,
+            overall: None,
             pipelines: true,
             hush: Duration::ZERO,
             most: u32::MAX,

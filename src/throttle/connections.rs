@@ -37,7 +37,9 @@ pub enum Stage {
 /// A session that counts. Dropped, it counts no more.
 #[derive(Debug, Default)]
 #[must_use = "dropped, it counts no more"]
-pub struct Guard(#[expect(dead_code, reason = "held for its drop")] Box<[Held]>);
+pub struct Guard {
+    _held: Box<[Held]>,
+}
 
 /// A session too many. The words are nginx's; they have been logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +88,7 @@ impl Connections {
                 return Err(over);
             }
         }
-        Ok(Guard(held.into()))
+        Ok(Guard { _held: held.into() })
     }
 
     fn log(&self, over: &Over, line: &Line, log: &Log) {
