@@ -6,7 +6,7 @@
 //! ```text
 //! roof      cli      boot                                  wiring and process life
 //! faces     proxy                                          who a peer talks to
-//! services  route                                          decisions; no peer's words in them
+//! services  throttle  route                                decisions; no peer's words in them
 //! means     observe  config   net  tls  http  session      how bytes, time and settings reach us
 //! pure      wire     login                                 compute only: no socket, clock, log
 //! ```
@@ -22,6 +22,7 @@ mod session;
 mod tls;
 
 mod route;
+mod throttle;
 
 mod proxy;
 

@@ -63,4 +63,7 @@ pub enum Bar {
     NoCertificate,
     #[error("client SSL certificate verify error: {0}")]
     BadCertificate(String),
+    /// The host that its name chose has too many such clients already.
+    #[error("too many connections")]
+    TooMany,
 }

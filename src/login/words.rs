@@ -120,6 +120,7 @@ impl Words {
         match bar {
             super::Bar::NoCertificate => self.no_certificate,
             super::Bar::BadCertificate(_) => self.bad_certificate,
+            super::Bar::TooMany => self.too_busy,
         }
     }
 }

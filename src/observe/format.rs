@@ -37,8 +37,9 @@ pub struct Format {
     segments: Vec<Segment>,
 }
 
+/// A piece of a text with variables.
 #[derive(Debug)]
-enum Segment {
+pub enum Segment {
     Text(Box<str>),
     Value(&'static Variable),
 }
@@ -116,7 +117,8 @@ impl Format {
     }
 }
 
-fn segments(text: &str) -> Result<Vec<Segment>, Error> {
+/// Takes a text with variables apart.
+pub fn segments(text: &str) -> Result<Vec<Segment>, Error> {
     let mut segments = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -219,6 +221,8 @@ mod tests {
         for (name, want, without) in [
             ("remote_addr", "192.0.2.7", "unix:"),
             ("remote_port", "4711", "-"),
+            ("binary_remote_addr", "\\xC0\\x00\\x02\\x07", "unix:"),
+            ("remote_prefix", "192.0.2.0/24", "unix:"),
             ("realip_remote_addr", "10.0.0.1", "unix:"),
             ("realip_remote_port", "5000", "-"),
             ("server_addr", "192.0.2.1", "unix:/run/pop3"),

@@ -125,6 +125,7 @@ impl Call<'_> {
             pipelines: true,
             hush: Duration::ZERO,
             most: u32::MAX,
+            overall: None,
         };
         let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);

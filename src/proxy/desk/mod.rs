@@ -17,6 +17,7 @@ use crate::observe::Level;
 use crate::observe::access::Status;
 use crate::observe::metrics::{Login, Phase};
 use crate::route::{self, Asker, Route};
+use crate::throttle::Stage;
 use crate::tls;
 use crate::wire::sasl::scram::Verifier;
 use call::{Call, Client};
@@ -124,6 +125,7 @@ impl<'a> Desk<'a> {
             return Err(Refusal::new(Kind::BadCredentials));
         }
         self.check(&attempt, &route)?;
+        session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
         let towards = Arc::clone(site.towards(group));
         let overriding;
@@ -247,7 +249,7 @@ impl<'a> Desk<'a> {
     async fn host(&self, site: &Site, attempt: &Attempt) -> String {
         match &attempt.claims.client_host {
             Some(host) if site.settings.believes(&self.session.client) => host.clone(),
-            _ => "[UNAVAILABLE]".to_owned(),
+            _ => self.session.host(site).await.to_owned(),
         }
     }
 
@@ -388,6 +390,9 @@ impl login::Desk for Desk<'_> {
             self.note(&site, &attempt);
         }
         let ruling = Box::pin(self.decide(&site, &attempt, found)).await;
+        if ruling.is_err() {
+            self.session.uncount();
+        }
         self.conclude(&site, attempt.mechanism, &ruling);
         ruling
     }

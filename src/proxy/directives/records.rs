@@ -61,6 +61,13 @@ pub const DIRECTIVES: &[Directive] = &[
         ..HERE
     },
     Directive {
+        name: "login_timeout",
+        default: "5m",
+        doc: "How long a client may take in all until it has logged in, however many commands it \
+              sends; never less than `timeout`. The time in which its login is ruled on counts too.",
+        ..HERE
+    },
+    Directive {
         name: "max_errors",
         default: "5",
         doc: "How many breaches of the protocol a client may commit before its login: the last one \
