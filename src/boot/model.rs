@@ -356,6 +356,8 @@ impl Server {
             }
             config
         });
+        let resolver = names.of(&self.route.resolver, main_log);
+        let router = Router::new(&self.route, &resolver, connectors)?;
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
@@ -379,7 +381,7 @@ impl Server {
             // TLS that is bound to fail is not offered. It is again with the next reload.
             offer: Arc::new(self.offer(config.is_some() && !self.identity.is_empty())),
             tls: config,
-            router: Router::new(&self.route, &names.of(&self.route.resolver, main_log)),
+            router,
             towards: towards("", &self.towards)?,
             groups,
             log,

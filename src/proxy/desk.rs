@@ -153,11 +153,17 @@ impl<'a> Desk<'a> {
         let asker = Asker {
             protocol: site.words.name,
             client: self.client(site, attempt),
+            host: None,
+            local: session.local.clone(),
             attempt: session.line(|line| line.attempts),
             tls: session.security(),
             proxied: session.proxied,
+            headers: session.line(|line| site.router.headers(line)),
         };
-        site.router.find(attempt, &asker).await.map_err(|not_found| {
+        let tell = |error: route::Error| {
+            session.log(error.level(), Some("in http auth state"), error);
+        };
+        site.router.find(attempt, &asker, &tell).await.map_err(|not_found| {
             if let Some(cause) = &not_found.cause {
                 let doing = match cause {
                     route::Error::Handler(_) => "in http auth state",
