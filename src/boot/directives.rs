@@ -16,6 +16,27 @@ const ONCE: Directive = Directive {
     doc: "",
 };
 
+/// For directives of nginx that have nothing to act on here.
+const IDLE: &str = "Accepted for nginx's sake and without effect.";
+const IDLE_NOTED: &str = "Accepted for nginx's sake, noted in the log, and without effect: this is the service manager's \
+     business.";
+
+/// Directives without effect, of the main block and of `events`, and whether that is worth a note.
+const IDLE_MAIN: &[(&str, bool)] = &[
+    ("debug_points", false),
+    ("env", true),
+    ("lock_file", false),
+    ("pcre_jit", false),
+    ("ssl_engine", true),
+    ("thread_pool", false),
+    ("timer_resolution", false),
+    ("worker_priority", true),
+    ("worker_rlimit_core", true),
+    ("working_directory", true),
+];
+const IDLE_EVENTS: &[&str] =
+    &["accept_mutex", "accept_mutex_delay", "debug_connection", "worker_aio_requests"];
+
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "daemon",
@@ -126,6 +147,118 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ONCE
     },
     Directive {
+        name: "debug_points",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "env",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: true,
+        doc: IDLE_NOTED,
+        ..ONCE
+    },
+    Directive {
+        name: "lock_file",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "pcre_jit",
+        within: &[MAIN],
+        takes: Takes::Flag,
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "ssl_engine",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE_NOTED,
+        ..ONCE
+    },
+    Directive {
+        name: "thread_pool",
+        within: &[MAIN],
+        takes: Takes::AtLeast(1),
+        repeats: true,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "timer_resolution",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "worker_priority",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE_NOTED,
+        ..ONCE
+    },
+    Directive {
+        name: "worker_rlimit_core",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE_NOTED,
+        ..ONCE
+    },
+    Directive {
+        name: "working_directory",
+        within: &[MAIN],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE_NOTED,
+        ..ONCE
+    },
+    Directive {
+        name: "accept_mutex",
+        within: &[EVENTS],
+        takes: Takes::Flag,
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "accept_mutex_delay",
+        within: &[EVENTS],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "debug_connection",
+        within: &[EVENTS],
+        takes: Takes::Args(1, 1),
+        repeats: true,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
+        name: "worker_aio_requests",
+        within: &[EVENTS],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        doc: IDLE,
+        ..ONCE
+    },
+    Directive {
         name: "metrics",
         repeats: true,
         doc: "An address and port, or `unix:PATH`, where figures are shown over HTTP: `/metrics` for \
@@ -153,7 +286,8 @@ pub struct Settings {
     pub shutdown_timeout: Option<Duration>,
     pub worker_connections: usize,
     pub metrics: Vec<Listen>,
-    pub modules: Vec<String>,
+    /// What is there for nginx's sake and has no effect, one note each.
+    pub notes: Vec<String>,
 }
 
 impl Default for Settings {
@@ -167,7 +301,7 @@ impl Default for Settings {
             shutdown_timeout: None,
             worker_connections: 16384,
             metrics: Vec::new(),
-            modules: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }
@@ -188,11 +322,11 @@ impl Settings {
         let events = main.blocks("events");
         let connections = events.first().and_then(|events| {
             let _ = (events.flag("multi_accept"), events.text("use"));
+            for name in IDLE_EVENTS {
+                let _ = events.all(name);
+            }
             events.number("worker_connections", 1..)
         });
-        let all = |name| -> Vec<String> {
-            main.all(name).iter().map(|statement| statement.args()[0].clone()).collect()
-        };
         Self {
             daemon: main.flag("daemon").unwrap_or(default.daemon),
             pid: main.path("pid").unwrap_or(default.pid),
@@ -202,9 +336,23 @@ impl Settings {
             shutdown_timeout: main.time("worker_shutdown_timeout"),
             worker_connections: connections.unwrap_or(default.worker_connections),
             metrics: metrics(main),
-            modules: all("load_module"),
+            notes: notes(main),
         }
     }
+}
+
+fn notes(main: &Block) -> Vec<String> {
+    let modules = main.all("load_module").into_iter();
+    let modules = modules
+        .map(|at| format!("\"load_module {}\" has no effect: all is built in", at.args()[0]));
+    let mut notes: Vec<_> = modules.collect();
+    for (name, is_noted) in IDLE_MAIN {
+        let all = main.all(name);
+        if *is_noted && !all.is_empty() {
+            notes.push(format!("\"{name}\" has no effect: the service manager sees to that"));
+        }
+    }
+    notes
 }
 
 /// Looked up at once, so that `-t` finds a name that nobody has.

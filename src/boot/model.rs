@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
 use super::{Options, registry};
 use crate::config::{self, Block, Tree};
-use crate::login::{Offer, StartTls, Words, words};
+use crate::login::{Mechanism, Mechanisms, Offer, StartTls, Words, words};
 use crate::net::listen::Listen;
 use crate::observe::access::Access;
 use crate::observe::format::Format;
 use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives as proxy;
-use crate::proxy::{After, Door, Security, Site, Towards};
+use crate::proxy::{After, Door, Offered, Security, Seen, Site, Towards};
 use crate::route::{self, Router};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
@@ -29,6 +29,8 @@ pub struct Kept {
     pub metrics: Metrics,
     pub certificates: Arc<Store>,
     pub tls: Arc<Shared>,
+    /// What the upstreams of SMTP servers offer, by the name of the server.
+    seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
 }
 
 impl Kept {
@@ -37,7 +39,13 @@ impl Kept {
             metrics: Metrics::new(),
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
+            seen: Arc::default(),
         }
+    }
+
+    fn seen(&self, server: String) -> Arc<Seen> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(seen.entry(server).or_default())
     }
 }
 
@@ -117,11 +125,7 @@ impl Plan {
     fn of(tree: Tree, options: &Options, kept: &Kept) -> Self {
         let (main, prefix) = (tree.root().clone(), options.prefix.as_path());
         let settings = Settings::read(&main);
-        let mut notes: Vec<String> = settings
-            .modules
-            .iter()
-            .map(|module| format!("\"load_module {module}\" has no effect: all is built in"))
-            .collect();
+        let mut notes = settings.notes.clone();
         let error_log = logs::error_targets(&main, prefix).unwrap_or_else(|| {
             let path = options.error_log.clone().unwrap_or_else(|| logs::ERROR_LOG.into());
             let target = Target::parse(&path.to_string_lossy(), prefix);
@@ -358,11 +362,16 @@ impl Server {
         });
         let resolver = names.of(&self.route.resolver, main_log);
         let router = Router::new(&self.route, &resolver, connectors)?;
+        let has_handler = !self.route.auth_http.is_empty();
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
                 tells: plain.tells.clone(),
                 security: security(&plain.tls, connectors)?,
+                connector: match has_handler && plain.tls.mode == Mode::Off {
+                    true => connectors.connector(&plain.tls).ok(),
+                    false => None,
+                },
             }))
         };
         let mut groups = HashMap::new();
@@ -379,7 +388,7 @@ impl Server {
             words: self.words,
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
             // TLS that is bound to fail is not offered. It is again with the next reload.
-            offer: Arc::new(self.offer(config.is_some() && !self.identity.is_empty())),
+            offer: self.offered(config.is_some() && !self.identity.is_empty(), kept),
             tls: config,
             router,
             towards: towards("", &self.towards)?,
@@ -396,20 +405,57 @@ impl Server {
         })
     }
 
+    fn offered(&self, has_tls: bool, kept: &Kept) -> Offered {
+        let offer = self.offer(has_tls);
+        match self.words.name {
+            "smtp" | "lmtp" => {
+                let seen = kept.seen(format!("{} {}", self.words.name, offer.name));
+                let configured = self.settings.face(self.words).capabilities.clone();
+                Offered::new(offer, configured, seen)
+            }
+            _ => Offered::fixed(offer),
+        }
+    }
+
     fn offer(&self, has_tls: bool) -> Offer {
         let (settings, face) = (&self.settings, self.settings.face(self.words));
         Offer {
             name: settings.names.first().cloned().unwrap_or_default(),
             greeting: face.greeting.clone(),
-            capabilities: face.capabilities.clone(),
-            mechanisms: face.mechanisms,
+            capabilities: face.capabilities.clone().unwrap_or_default(),
+            mechanisms: self.mechanisms(),
             starttls: settings.starttls,
             has_tls,
             asks_certificates: false,
             max_errors: settings.max_errors,
-            client_buffer: settings.imap_client_buffer,
+            client_buffer: face.client_buffer,
             id: settings.imap_id.clone(),
         }
+    }
+}
+
+impl Server {
+    /// What is offered of what is configured: what can succeed.
+    ///
+    /// Some mechanisms give us nothing to log in with upstream. Somebody must, and where the table
+    /// decides, somebody must have checked the client first.
+    fn mechanisms(&self) -> Mechanisms {
+        let configured = match self.words.name {
+            "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),
+            _ => self.settings.face(self.words).mechanisms,
+        };
+        if !self.route.auth_http.is_empty() {
+            return configured;
+        }
+        let mut all = self.groups.values().chain([&self.towards]);
+        let has_master = all.any(|plain| plain.tells.master.is_some());
+        let asks_certificates = false;
+        configured.iter().fold(Mechanisms::default(), |set, one| match one {
+            Mechanism::Apop | Mechanism::CramMd5 | Mechanism::ScramSha256 => set,
+            Mechanism::External if !(has_master && asks_certificates) => set,
+            Mechanism::Gssapi if !has_master => set,
+            _ => set.with(one),
+        })
     }
 }
 

@@ -9,6 +9,19 @@ use super::fault::{Fault, Place};
 use super::parse::Raw;
 use super::value;
 
+/// What nginx knows and we do not, and what to do about it.
+const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "http",
+        "gatepost serves mail; leave this block to nginx, and give gatepost the \"mail\" block",
+    ),
+    (
+        "stream",
+        "gatepost serves mail; leave this block to nginx, and give gatepost the \"mail\" block",
+    ),
+    ("ssl_conf_command", "there is no OpenSSL behind gatepost; see the other \"ssl_\" directives"),
+];
+
 /// Every directive of every room, by name: one name may mean different things in different blocks.
 #[derive(Debug)]
 pub struct Checker {
@@ -112,6 +125,9 @@ impl Checker {
 
     fn unknown(&self, name: &str, context: Context) -> String {
         let text = format!("unknown directive \"{name}\"");
+        if let Some((_, hint)) = ELSEWHERE.iter().find(|(known, _)| *known == name) {
+            return format!("{text}: {hint}");
+        }
         match self.nearest(name, context) {
             Some(meant) => format!("{text}, did you mean \"{meant}\"?"),
             None => text,

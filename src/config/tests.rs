@@ -169,7 +169,8 @@ const BAD: &[(&str, &[&str])] = &[
     ("inlcude x;", &["unknown directive \"inlcude\", did you mean \"include\"? in main.conf:1"]),
     (
         "http {\n server {\n  location / { root x; }\n }\n}\n",
-        &["unknown directive \"http\" in main.conf:1"],
+        &["unknown directive \"http\": gatepost serves mail; leave this block to nginx, and give \
+           gatepost the \"mail\" block in main.conf:1"],
     ),
     (
         "foo a\\nb 'c\n';\n\"x\\ny\" 1;",

@@ -18,12 +18,19 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Whether `mechanism` is offered to this guest, as far as certificates decide.
+    /// Whether this guest may log in by `mechanism`. PLAIN and LOGIN are two ways of saying the same,
+    /// so either goes where one is offered, as with nginx.
     pub fn may_use(&self, mechanism: Mechanism, offer: &Offer) -> bool {
-        offer.mechanisms.has(mechanism)
-            && (mechanism != Mechanism::External
-                || self.certificate.is_some()
-                || !offer.asks_certificates)
+        match mechanism {
+            Mechanism::Login | Mechanism::Plain | Mechanism::AuthLogin => {
+                offer.mechanisms.takes_passwords()
+            }
+            Mechanism::External => {
+                offer.mechanisms.has(mechanism)
+                    && (self.certificate.is_some() || !offer.asks_certificates)
+            }
+            _ => offer.mechanisms.has(mechanism),
+        }
     }
 
     /// The challenge of APOP and CRAM-MD5: `<rnd.time@name>` (RFC 1939 §7, RFC 2195 §2).

@@ -21,9 +21,11 @@
 pub mod accept;
 mod desk;
 pub mod directives;
+mod learned;
 mod relay;
 mod session;
 mod site;
 
 pub use directives::DIRECTIVES;
+pub use learned::{Offered, Seen};
 pub use site::{After, Door, Security, Site, Towards};

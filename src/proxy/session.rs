@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::rand;
 use tokio::time::Instant;
 
 use super::site::{Door, Site};
@@ -119,7 +120,7 @@ impl Session {
             secure: self.line(|line| line.tls.is_some()),
             trusted: site.settings.believes(&self.client),
             certificate: None,
-            salt: Box::default(),
+            salt: salt(),
         }
     }
 
@@ -131,6 +132,7 @@ impl Session {
         deadline: Instant,
         starttls: bool,
     ) -> Result<(Stream, Option<Bar>), Error> {
+        self.line(|line| line.starttls = starttls);
         let mut chosen = None;
         let accepted = server::accept(
             plain,
@@ -159,7 +161,6 @@ impl Session {
             state.record.server_name = Arc::clone(&site.name);
             state.site = site;
         }
-        state.record.starttls = starttls;
         state.record.tls = Some(Box::new(Tls {
             protocol: accepted.protocol,
             cipher: accepted.cipher,
@@ -182,10 +183,10 @@ impl Upgrade for Session {
         // The driver's own deadline is the sooner one.
         let deadline = Instant::now() + before.settings.timeout;
         let (stream, barred) =
-            self.accept_tls(plain, deadline, true).await.map_err(|error| error.to_string())?;
+            self.accept_tls(plain, deadline, true).await.map_err(|error| words_of(&error))?;
         let after = self.site();
         let changed = !Arc::ptr_eq(&before, &after);
-        let offer = changed.then(|| Arc::clone(&after.offer));
+        let offer = changed.then(|| after.offer.now());
         Ok(Upgraded { stream, secured: Secured { offer, certificate: None }, barred })
     }
 }
@@ -196,16 +197,30 @@ impl Watcher for Session {
     fn breach(&self, words: &str) {
         let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
         self.line(|line| line.errors = count);
-        self.log(Level::Info, None, format_args!("client sent {words}"));
+        self.log(Level::Info, Some("in auth state"), format_args!("client sent {words}"));
     }
 
     fn ruling(&self, is_going_on: bool) {
         self.permit.keep(is_going_on);
     }
 
-    fn out_of_step(&self, words: &str) {
+    fn out_of_step(&self, _: &str) {
         self.line(|line| line.end = End::TooLong);
-        self.breach(words);
+        // nginx quotes the command, and with it whatever password stands in it.
+        self.breach("too long command \"...\"");
+    }
+}
+
+/// nginx's words for a client that was silent for too long.
+pub const TIMED_OUT: &str = "client timed out (110: Connection timed out)";
+
+/// What the log says of a handshake with a client that failed: nginx's words, as far as OpenSSL's
+/// are not ours.
+pub fn words_of(error: &Error) -> String {
+    match error {
+        Error::Silent => TIMED_OUT.to_owned(),
+        Error::Left(_) => "peer closed connection in SSL handshake".to_owned(),
+        other => format!("SSL_do_handshake() failed ({other})"),
     }
 }
 
@@ -239,4 +254,18 @@ fn name(number: u64) -> Box<str> {
         format!("{seconds:x}-{:x}", std::process::id())
     });
     format!("{}-{number:x}", *BOOT).into()
+}
+
+/// Bytes that nobody can guess.
+pub fn chance<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the system's source of randomness is there");
+    bytes
+}
+
+/// `rnd.time`, as nginx makes it.
+fn salt() -> Box<str> {
+    let number = u64::from_ne_bytes(chance());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("{number}.{}", now.unwrap_or_default().as_secs()).into()
 }

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::asker::Asker;
 use super::directives::Settings;
-use super::lookup::{self, Accepted, Answer, Flaw, Refused, Terms};
+use super::lookup::{self, Accepted, Answer, Flaw, Refused};
 use crate::http::{Client, Names, Url};
-use crate::login::{Attempt, Mechanism, words};
+use crate::login::Attempt;
 use crate::tls::client::Connectors;
 
 /// How often a handler may say `WAIT` about one attempt.
@@ -43,7 +43,8 @@ struct Peer {
 /// What a handler ruled.
 #[derive(Debug)]
 pub enum Ruling {
-    Accepted(Accepted),
+    /// And who it was: `A:P`.
+    Accepted(Accepted, String),
     Refused(Refused),
 }
 
@@ -100,7 +101,7 @@ impl Handler {
         loop {
             let (answer, server) = self.ask_any(turn, attempt, asker, tell).await?;
             match answer {
-                Answer::Accepted(accepted) => return Ok(Ruling::Accepted(accepted)),
+                Answer::Accepted(accepted) => return Ok(Ruling::Accepted(accepted, server)),
                 Answer::Refused(refused) => return Ok(Ruling::Refused(refused)),
                 Answer::Wait(_) if waits == MAX_WAITS => {
                     return Err(Error::new(server, Flaw::WaitsForEver(waits + 1)));
@@ -121,8 +122,6 @@ impl Handler {
         asker: &Asker,
         tell: &(dyn Fn(Error) + Sync),
     ) -> Result<(Answer, String), Error> {
-        let terms =
-            Terms { strict: self.strict, needs_password: needs_password(attempt, asker.protocol) };
         let began = Instant::now();
         let (order, awake) = self.order(turn, began);
         let mut failed = None;
@@ -137,7 +136,7 @@ impl Handler {
             let within = left / u32::try_from(sharing).unwrap_or(u32::MAX);
             let question = lookup::question(&peer.url, attempt, asker, self.passes_certificate);
             let error = match peer.client.ask(question, within).await {
-                Ok(head) => match lookup::answer(head.status, &head.headers, terms) {
+                Ok(head) => match lookup::answer(head.status, &head.headers, self.strict) {
                     Ok(answer) => {
                         peer.wake();
                         return Ok((answer, head.server));
@@ -182,18 +181,6 @@ impl Peer {
         let until = *self.rests.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| now < until)
     }
-}
-
-/// Whether the client proved itself by what an upstream cannot be told, so that it is for the
-/// handler to bring a password. SMTP upstreams may be content with XCLIENT: that is known later.
-fn needs_password(attempt: &Attempt, protocol: &str) -> bool {
-    use Mechanism as M;
-    let is_mail = [words::SMTP.name, words::LMTP.name].contains(&protocol);
-    let has_none = match attempt.mechanism {
-        M::Apop | M::CramMd5 | M::External | M::ScramSha256 | M::Gssapi | M::Unasked => true,
-        M::Login | M::Plain | M::AuthLogin | M::XOauth2 | M::OauthBearer => false,
-    };
-    has_none && !is_mail
 }
 
 impl Error {

@@ -80,11 +80,13 @@ pub struct Route {
     pub authzid: Option<Box<[u8]>>,
     /// Replaces the password.
     pub secret: Option<Secret>,
-    /// A lookup handler has vouched for the login: its password need not be proved to an upstream.
+    /// A lookup handler has vouched for the login: the table cannot.
     pub is_checked: bool,
-    /// Goes before what the configuration says of TLS with this upstream.
+    /// The handler that was asked, `A:P`.
+    pub handler: Option<Box<str>>,
+    /// The upstream's TLS, where the handler has a say in it (`Auth-Upstream-TLS`).
     pub security: Option<Mode>,
-    /// The configured master user logs in there, for this one.
+    /// The master is to log in (`Auth-Upstream-Master`).
     pub master: bool,
     verifier: Option<Secret>,
 }
@@ -107,26 +109,22 @@ pub enum Error {
     Nowhere(#[from] table::Nowhere),
     #[error("no route for this login")]
     Unknown,
-    /// For the desk to say, once it knows that the upstream wants a password: nginx's words.
-    #[error("no password available")]
-    NoPassword,
 }
 
 impl Error {
     /// Unknown names are everyday; the others want mending.
     pub fn level(&self) -> Level {
         match self {
-            Self::Handler(_) | Self::Nowhere(_) | Self::NoPassword => Level::Error,
+            Self::Handler(_) | Self::Nowhere(_) => Level::Error,
             Self::Unknown => Level::Info,
         }
     }
 
-    /// What the client is told of it.
-    pub fn refusal(&self) -> Refusal {
+    fn refusal(&self) -> Refusal {
         match self {
             // nginx says "internal server error" and hangs up. But the fault is the handler's, it
             // will pass, and the client shall not doubt its password.
-            Self::Handler(_) | Self::NoPassword => Refusal::new(Kind::Unavailable),
+            Self::Handler(_) => Refusal::new(Kind::Unavailable),
             Self::Nowhere(_) | Self::Unknown => Refusal::new(Kind::BadCredentials),
         }
     }
@@ -208,19 +206,21 @@ impl Router {
     ) -> Result<Route, NotFound> {
         let tell = |error| tell(Error::Handler(error));
         match handler.ask(attempt, asker, &tell).await.map_err(Error::from)? {
-            // Credentials of the handler's own may act for anybody, and a handler written for nginx
-            // has never heard of the name that the client asked to act for.
-            Ruling::Accepted(Accepted { user, secret, master, .. })
-                if attempt.authzid.is_some() && (user.is_some() || secret.is_some() || master) =>
+            // Credentials of the handler's own may act for anybody, and so may those of the master,
+            // who logs in where the client has none to pass. A handler written for nginx has never
+            // heard of the name that the client asked to act for.
+            Ruling::Accepted(accepted, _)
+                if attempt.authzid.is_some() && !is_own_login(attempt, &accepted) =>
             {
                 Err(NotFound { refusal: Refusal::new(Kind::Forbidden), cause: None })
             }
-            Ruling::Accepted(accepted) => {
+            Ruling::Accepted(accepted, handler) => {
                 let servers = Arc::new([Server::at(accepted.server)]);
                 Ok(Route {
                     user: accepted.user,
                     secret: accepted.secret,
                     is_checked: true,
+                    handler: Some(handler.into()),
                     security: accepted.security,
                     master: accepted.master,
                     verifier: accepted.verifier,
@@ -246,11 +246,20 @@ impl Router {
             authzid: None,
             secret: None,
             is_checked: false,
+            handler: None,
             security: None,
             master: false,
             verifier: None,
         }
     }
+}
+
+/// Whether the upstream gets to judge the client's own credentials.
+fn is_own_login(attempt: &Attempt, accepted: &Accepted) -> bool {
+    (attempt.mechanism.brings_password() || attempt.mechanism.brings_token())
+        && accepted.user.is_none()
+        && accepted.secret.is_none()
+        && !accepted.master
 }
 
 impl Route {

@@ -52,17 +52,9 @@ pub struct Refused {
     pub wait: Duration,
 }
 
-/// What an answer is held against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// `auth_http_strict`: the status counts.
-    pub strict: bool,
-    /// The client has brought no password that the upstream could be told.
-    pub needs_password: bool,
-}
-
-/// What an answer means. Header names count in any case; of one that repeats, the last.
-pub fn answer(status: StatusCode, headers: &HeaderMap, terms: Terms) -> Result<Answer, Flaw> {
+/// What an answer means. Header names count in any case; of one that repeats, the last. To be
+/// `strict` is to look at the status.
+pub fn answer(status: StatusCode, headers: &HeaderMap, strict: bool) -> Result<Answer, Flaw> {
     let last = |name: &str| {
         let value = headers.get_all(name).iter().next_back().map(HeaderValue::as_bytes);
         value.filter(|value| !value.is_empty())
@@ -72,7 +64,7 @@ pub fn answer(status: StatusCode, headers: &HeaderMap, terms: Terms) -> Result<A
         .map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).min(MAX_WAIT));
     let is_refusing =
         status.is_success() || [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
-    if terms.strict && !is_refusing {
+    if strict && !is_refusing {
         return Err(Flaw::BadStatus(status.as_u16()));
     }
     // Any one that is no consent is a refusal, in whatever order they come.
@@ -94,7 +86,7 @@ pub fn answer(status: StatusCode, headers: &HeaderMap, terms: Terms) -> Result<A
             }
         }
     }
-    if terms.strict && !status.is_success() {
+    if strict && !status.is_success() {
         return Err(Flaw::BadStatus(status.as_u16()));
     }
     if is_waiting {
@@ -110,10 +102,6 @@ pub fn answer(status: StatusCode, headers: &HeaderMap, terms: Terms) -> Result<A
     let security = option("Auth-Upstream-TLS", last("auth-upstream-tls"), MODES)?;
     let master = option("Auth-Upstream-Master", last("auth-upstream-master"), SWITCH)?;
     let master = master.unwrap_or(false);
-    // The master user has a password of its own.
-    if terms.needs_password && secret.is_none() && !master {
-        return Err(Flaw::NoPassword);
-    }
     let Some(server) = host(server) else { return Err(Flaw::BadServer(passable(server))) };
     let port = match number::<u16>(port) {
         Some(port) if port > 0 => port,
@@ -216,15 +204,13 @@ pub fn hold_for_any(input: &[u8]) {
             map.append(name, value);
         }
     }
-    for (status, strict, needs_password) in
-        [(200, false, false), (200, true, true), (401, true, false), (500, false, true)]
-    {
+    for (status, strict) in [(200, false), (200, true), (401, true), (500, false)] {
         let status = StatusCode::from_u16(status).expect("a status code");
-        hold(answer(status, &map, Terms { strict, needs_password }), needs_password);
+        hold(answer(status, &map, strict));
     }
 }
 
-fn hold(answer: Result<Answer, Flaw>, needs_password: bool) {
+fn hold(answer: Result<Answer, Flaw>) {
     let is_fit = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     match answer {
         Ok(Answer::Accepted(accepted)) => {
@@ -233,7 +219,6 @@ fn hold(answer: Result<Answer, Flaw>, needs_password: bool) {
             assert!(is_fit(&shown), "{shown:?}");
             let user = accepted.user.unwrap_or_default();
             assert!(!user.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
-            assert!(!needs_password || accepted.master || accepted.secret.is_some());
         }
         Ok(Answer::Wait(wait)) => assert!(wait <= MAX_WAIT),
         Ok(Answer::Refused(Refused { text, code, sasl, wait })) => {

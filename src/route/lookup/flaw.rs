@@ -30,8 +30,6 @@ pub enum Flaw {
     BadStatus(u16),
     #[error("did not send server or port")]
     NoServer,
-    #[error("did not send password")]
-    NoPassword,
     #[error("sent invalid server address:\"{0}\"")]
     BadServer(String),
     #[error("sent invalid server port:\"{0}\"")]
@@ -48,7 +46,7 @@ impl Flaw {
     pub fn is_worth_another_try(&self) -> bool {
         match self {
             // It knows the login, and has made up its mind.
-            Self::NoPassword | Self::WaitsForEver(_) => false,
+            Self::WaitsForEver(_) => false,
             _ => true,
         }
     }
@@ -67,7 +65,6 @@ impl Flaw {
             | Self::Failed(_)
             | Self::BadStatus(_) => true,
             Self::NoServer
-            | Self::NoPassword
             | Self::BadServer(_)
             | Self::BadPort(_)
             | Self::BadOption(..)

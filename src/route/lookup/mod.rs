@@ -15,7 +15,7 @@ mod answer;
 mod flaw;
 mod question;
 
-pub use answer::{Accepted, Answer, Refused, Terms, answer, hold_for_any};
+pub use answer::{Accepted, Answer, Refused, answer, hold_for_any};
 pub use flaw::{Flaw, own_words};
 pub use question::{NAMES, escape, question};
 
