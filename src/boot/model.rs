@@ -368,7 +368,9 @@ impl Server {
             }
             config
         });
-        let has_handler = self.route.auth_http.is_some();
+        let resolver = names.of(&self.route.resolver, main_log);
+        let router = Router::new(&self.route, &resolver, connectors)?;
+        let has_handler = !self.route.auth_http.is_empty();
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
@@ -397,7 +399,7 @@ impl Server {
             // TLS that is bound to fail is not offered. It is again with the next reload.
             offer: self.offered(config.is_some() && !self.identity.is_empty(), kept),
             tls: config,
-            router: Router::new(&self.route, &resolver),
+            router,
             connections: Connections::new(&self.throttle, &kept.zones),
             // Only where an admin has named name servers: as nginx, whose clients else have no name.
             clients: (matches!(self.words.name, "smtp" | "lmtp")
@@ -456,7 +458,7 @@ impl Server {
             "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),
             _ => self.settings.face(self.words).mechanisms,
         };
-        if self.route.auth_http.is_some() {
+        if !self.route.auth_http.is_empty() {
             return configured;
         }
         let mut all = self.groups.values().chain([&self.towards]);

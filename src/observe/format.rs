@@ -1,4 +1,5 @@
-//! `log_format`: text with variables, read once and rendered for every session.
+//! Text with variables, read once and rendered for every session: `log_format`, and what other
+//! directives make of a [`Template`].
 
 use std::cell::Cell;
 use std::time::SystemTime;
@@ -34,8 +35,12 @@ pub const JSON: &str = concat!(
 #[derive(Debug)]
 pub struct Format {
     style: Style,
-    segments: Vec<Segment>,
+    template: Template,
 }
+
+/// Text with variables, `$name` or `${name}`, read and checked.
+#[derive(Debug)]
+pub struct Template(Vec<Segment>);
 
 /// A piece of a text with variables.
 #[derive(Debug)]
@@ -83,7 +88,7 @@ impl Format {
                 }
             }
         };
-        Ok(Self { style, segments: segments(&texts.concat())? })
+        Ok(Self { style, template: Template::read(&texts.concat())? })
     }
 
     /// The formats that need no `log_format`: `main` and `json`.
@@ -98,18 +103,41 @@ impl Format {
 
     /// Appends `line`, without a newline, as it is at `now`.
     pub fn render(&self, line: &Line, now: SystemTime, out: &mut Vec<u8>) {
+        self.template.fill(line, now, out, |out, value| match (value.is_empty(), self.style) {
+            (true, Style::Access) => out.push(b'-'),
+            (true, _) => {}
+            (false, style) => escape::push(out, value, style, MAX_VALUE),
+        });
+    }
+}
+
+impl Template {
+    pub fn read(text: &str) -> Result<Self, Error> {
+        segments(text).map(Self)
+    }
+
+    /// Whether it is the same for every session.
+    pub fn is_fixed(&self) -> bool {
+        self.0.iter().all(|segment| matches!(segment, Segment::Text(_)))
+    }
+
+    /// Appends the text for `line` as it is at `now`. A value is raw, as somebody sent it: `put`
+    /// makes it fit to stand in `out`. One that there is not is empty.
+    pub fn fill(
+        &self,
+        line: &Line,
+        now: SystemTime,
+        out: &mut Vec<u8>,
+        mut put: impl FnMut(&mut Vec<u8>, &[u8]),
+    ) {
         let mut value = SCRATCH.take();
-        for segment in &self.segments {
+        for segment in &self.0 {
             match segment {
                 Segment::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Segment::Value(variable) => {
                     value.clear();
                     (variable.value)(line, now, &mut value);
-                    match (value.is_empty(), self.style) {
-                        (true, Style::Access) => out.push(b'-'),
-                        (true, _) => {}
-                        (false, style) => escape::push(out, &value, style, MAX_VALUE),
-                    }
+                    put(out, &value);
                 }
             }
         }
@@ -257,6 +285,7 @@ mod tests {
             ("session_end", "client_closed", "internal_error"),
             ("connection", "9", "1"),
             ("session_id", "s1", "-"),
+            ("dollar", "$", "$"),
             ("msec", "1061.255", "1061.255"),
         ] {
             let format = Format::read(&[format!("<${{{name}}}>")]).unwrap();

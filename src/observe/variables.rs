@@ -1,4 +1,4 @@
-//! The variables of `log_format`: nginx's names where it has one.
+//! The variables of `log_format` and `auth_http_header`: nginx's names where it has one.
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -273,6 +273,11 @@ pub const VARIABLES: &[Variable] = &[
         name: "session_start",
         doc: "When it began, in seconds since 1970 with milliseconds.",
         value: |line, _, out| put(out, since_1970(line.started)),
+    },
+    Variable {
+        name: "dollar",
+        doc: "A `$`, which cannot be written otherwise.",
+        value: |_, _, out| put(out, '$'),
     },
 ];
 

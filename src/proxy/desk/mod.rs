@@ -217,12 +217,18 @@ impl<'a> Desk<'a> {
         let asker = Asker {
             protocol: site.words.name,
             client: self.client(site, attempt),
+            host: Some(self.host(site, attempt).await.into()),
+            local: session.local.clone(),
             attempt: session.line(|line| line.attempts),
             tls: session.security(),
             proxied: session.proxied,
+            headers: session.line(|line| site.router.headers(line)),
+        };
+        let tell = |error: route::Error| {
+            session.log(error.level(), Some("in http auth state"), error);
         };
         let began = Instant::now();
-        let found = site.router.find(attempt, &asker).await;
+        let found = site.router.find(attempt, &asker, &tell).await;
         let took = began.elapsed();
         session.line(|line| line.lookup = Some(took));
         if let Ok(route) = &found {
@@ -305,7 +311,7 @@ impl<'a> Desk<'a> {
             self.conclude(&site, attempt.mechanism, &found);
             return Err(refusal.clone());
         }
-        let text = found.as_ref().ok().and_then(|route| route.verifier.as_deref());
+        let text = found.as_ref().ok().and_then(Route::verifier);
         let verifier = text.and_then(Verifier::parse);
         if found.is_ok() && verifier.is_none() {
             let words = "auth http server sent no verifier that can be read";
