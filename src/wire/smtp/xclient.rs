@@ -15,6 +15,7 @@ const MAX_SESSION: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attribute {
     Name,
+    ReverseName,
     Addr,
     Port,
     Proto,
@@ -27,8 +28,9 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 11] = [
         ("NAME", Self::Name),
+        ("REVERSE_NAME", Self::ReverseName),
         ("ADDR", Self::Addr),
         ("PORT", Self::Port),
         ("PROTO", Self::Proto),
@@ -50,20 +52,23 @@ impl Attribute {
         Self::ALL[self as usize].0
     }
 
-    /// How much is lost if a later command forgets it: an upstream keeps no more than the last
-    /// command's HELO, PROTO and LOGIN, and HELO is said again behind it.
+    /// How much is lost if another command follows: Postfix keeps no more than the last one's LOGIN,
+    /// PROTO and HELO, the last of which is said again by EHLO; and once ADDR or NAME has made us
+    /// another client, that client may not be allowed to say XCLIENT.
     fn weight(self) -> u8 {
         match self {
-            Self::Helo => 1,
-            Self::Proto => 2,
-            Self::Login => 3,
+            Self::Name | Self::ReverseName => 1,
+            Self::Helo => 2,
+            Self::Proto => 3,
+            Self::Login => 4,
+            Self::Addr => 5,
             _ => 0,
         }
     }
 }
 
 /// Writes `values` as commands of [`MAX_LINE`] bytes at most, CRLF included, as many as it takes:
-/// in the order given if one will do. A value too long for any line gets one of its own.
+/// in the order given if one will do. A value too long for any line makes its line too long.
 pub fn write(values: &[(Attribute, Vec<u8>)]) -> Vec<Vec<u8>> {
     let mut words: Vec<(Attribute, Vec<u8>)> = Vec::new();
     for (attribute, value) in values {
@@ -75,14 +80,17 @@ pub fn write(values: &[(Attribute, Vec<u8>)]) -> Vec<Vec<u8>> {
     if words.iter().map(|(_, word)| word.len()).sum::<usize>() > room {
         words.sort_by_key(|(attribute, _)| attribute.weight());
     }
+    // The last line is filled first.
     let mut lines: Vec<Vec<u8>> = Vec::new();
-    for (_, word) in words {
+    for (_, word) in words.into_iter().rev() {
         match lines.last_mut() {
-            Some(line) if line.len() + word.len() <= room => line.extend_from_slice(&word),
+            Some(line) if line.len() + word.len() <= room || word.len() > room => {
+                line.splice(..0, word);
+            }
             _ => lines.push(word),
         }
     }
-    lines.iter().map(|line| [b"XCLIENT", &line[..], b"\r\n"].concat()).collect()
+    lines.iter().rev().map(|line| [b"XCLIENT", &line[..], b"\r\n"].concat()).collect()
 }
 
 /// What was said of one attribute.
@@ -157,7 +165,13 @@ impl Xclient {
                 Some(Attribute::Session) => {
                     said.session = wanted(text, |id| is_name(id) && id.len() <= MAX_SESSION);
                 }
-                Some(Attribute::Login | Attribute::DestAddr | Attribute::DestPort) | None => {}
+                Some(
+                    Attribute::ReverseName
+                    | Attribute::Login
+                    | Attribute::DestAddr
+                    | Attribute::DestPort,
+                )
+                | None => {}
             }
         }
         Some(said)
@@ -229,7 +243,8 @@ pub fn hold_for_any(input: &[u8]) {
     for line in &lines {
         let words = line.iter().filter(|byte| **byte == b' ').count();
         found += words;
-        assert!(line.len() <= MAX_LINE || words == 1, "too long for no reason");
+        let longest = line.split(|byte| *byte == b' ').map(<[u8]>::len).max().unwrap_or(0);
+        assert!(line.len() <= MAX_LINE || longest + 11 > MAX_LINE, "too long for no reason");
         assert!(line.starts_with(b"XCLIENT ") && line.ends_with(b"\r\n"));
         assert_eq!(line.iter().filter(|byte| !matches!(byte, b' '..=b'~')).count(), 2);
     }
@@ -261,9 +276,10 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_end_with_what_must_last() {
+    fn several_lines_end_with_what_must_come_last() {
         let (host, helo) = ("h".repeat(255), "e".repeat(255));
         let lines = written(&[
+            (A::Addr, "192.0.2.1"),
             (A::Login, "mrose"),
             (A::Name, &host),
             (A::Helo, &helo),
@@ -273,9 +289,14 @@ mod tests {
         assert_eq!(
             lines,
             [
-                format!("XCLIENT NAME={host} PORT=25\r\n"),
-                format!("XCLIENT HELO={helo} PROTO=ESMTP LOGIN=mrose\r\n"),
+                format!("XCLIENT PORT=25 NAME={host}\r\n"),
+                format!("XCLIENT HELO={helo} PROTO=ESMTP LOGIN=mrose ADDR=192.0.2.1\r\n"),
             ]
+        );
+        let user = "u".repeat(MAX_LINE);
+        assert_eq!(
+            written(&[(A::Addr, "192.0.2.1"), (A::Port, "25"), (A::Login, &user)]),
+            ["XCLIENT PORT=25\r\n".to_owned(), format!("XCLIENT LOGIN={user} ADDR=192.0.2.1\r\n")]
         );
     }
 

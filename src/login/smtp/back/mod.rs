@@ -339,6 +339,9 @@ impl<F: Flavour> Back<F> {
                 _ => "[UNAVAILABLE]",
             }
             .into(),
+            // A name that a lookup confirms is the one that the reverse lookup brought.
+            Attribute::ReverseName if is_host(host.as_bytes()) => host.as_str().into(),
+            Attribute::ReverseName => return None,
             Attribute::Addr => addr_value(client.ip()),
             Attribute::Port => client.port().to_string().into(),
             Attribute::Proto => match helo {
