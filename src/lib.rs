@@ -63,6 +63,10 @@ pub mod testing {
             (b'R', crate::wire::pop3::reply::hold_for_any),
             (b'h', crate::wire::haproxy::hold_for_any),
             (b's', crate::wire::sasl::plain::hold_for_any),
+            (b'1', crate::wire::smtp::command::hold_for_any),
+            (b'2', crate::wire::smtp::reply::hold_for_any),
+            (b'3', crate::wire::smtp::xclient::hold_for_any),
+            (b'4', crate::wire::smtp::xtext::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.
@@ -71,6 +75,8 @@ pub mod testing {
             (b'b', crate::login::imap::back::hold_for_any),
             (b'F', crate::login::pop3::front::hold_for_any),
             (b'B', crate::login::pop3::back::hold_for_any),
+            (b'5', crate::login::smtp::front::hold_for_any),
+            (b'6', crate::login::smtp::back::hold_for_any),
             (b'x', crate::login::exchange::hold_for_any),
             (b'l', crate::route::hold_for_any),
         ];
