@@ -3,6 +3,10 @@
 use zeroize::Zeroizing;
 
 use crate::login::Mechanism;
+use crate::wire::sasl;
+
+/// The longest error challenge that is passed on, in base64.
+const MAX_CHALLENGE: usize = 4096;
 
 /// The one message of XOAUTH2 or OAUTHBEARER (RFC 7628 §3.1). None: no other mechanism has a token,
 /// and a user or token that would end its field has no message.
@@ -43,6 +47,12 @@ pub fn acknowledgement(mechanism: Mechanism) -> &'static [u8] {
     if mechanism == Mechanism::OauthBearer { b"AQ==" } else { b"" }
 }
 
+/// An error challenge, if it is one that may be passed on: base64, and not too long.
+pub fn challenge(text: &[u8]) -> Option<&str> {
+    let fits = (1..=MAX_CHALLENGE).contains(&text.len());
+    (fits && sasl::decode(text, &mut Vec::new())).then(|| str::from_utf8(text).ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +73,14 @@ mod tests {
         );
         assert_eq!(message(Mechanism::Plain, "mrose"), None);
         assert_eq!(message(Mechanism::XOauth2, "m\x01auth=Bearer x"), None);
+    }
+
+    #[test]
+    fn only_base64_is_passed_on() {
+        assert_eq!(challenge(b"e30="), Some("e30="));
+        let long = vec![b'A'; MAX_CHALLENGE + 4];
+        for text in [&b""[..], b"{}", b"e30=\r\nOK", b"\xff", &long] {
+            assert_eq!(challenge(text), None);
+        }
     }
 }

@@ -297,9 +297,7 @@ fn challenged(mut login: Login, challenge: Text<'_>, act: &mut Vec<Action>) -> S
         }
         // RFC 7628 §3.2.2: what was wrong with the token, for the client that brought it.
         (_, Some(acknowledgement)) => {
-            let text = challenge.plain().filter(|text| text.len() <= sasl::MAX_ENCODED);
-            let says = |text: &&[u8]| !text.is_empty() && sasl::decode(text, &mut Vec::new());
-            let text = text.filter(says).and_then(|text| str::from_utf8(text).ok());
+            let text = challenge.plain().and_then(token::challenge);
             login.error = text.map(str::to_owned);
             let mut said = Vec::new();
             quote::string(acknowledgement, Side::Client, &mut said);

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! New --Opened--> Ready --AUTHENTICATE--> Exchanging --credentials--> Deciding --Ok--> Done
-//!                 | ^ ^                    |     ^ |                    |
-//!                 | | +-- broken, "*" -----+     +-+ challenge, answer  |
+//!                 | ^ ^                    |     ^ ^ |                  |
+//!                 | | +-- broken, "*" -----+     | +-+ answer           |
+//!                 | |                            v  advice              |
+//!                 | +------- Err ------------- Consulting               |
 //!                 | +------- Err ---------------------------------------+
-//!                 | | +-- answer -- Scolding <-- Err with a challenge --+
+//!                 | +-- answer -- Scolding <-- Err with a challenge ----+
 //!                 +--STARTTLS--> Securing --Secured--> Ready
 //! any: LOGOUT, a line too long, the last of max_errors --> Done
 //! ```
@@ -24,11 +26,11 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::refusal;
+use super::{refusal, token};
 use crate::login::exchange::{Breach, Exchange, Step};
 use crate::login::{
-    Action, Attempt, Claims, Dialogue, Event, Granted, Guest, Kind, Mechanism, Offer, Refusal,
-    StartTls, Words, words,
+    Action, Attempt, Claims, Dialogue, Event, Granted, Guest, Kind, Mechanism, Offer, Question,
+    Refusal, StartTls, Words, words,
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::Xclient;
@@ -52,8 +54,10 @@ enum State {
     New,
     /// A command is awaited.
     Ready,
-    /// A SASL answer, or the desk's advice, is awaited.
+    /// A SASL answer is awaited.
     Exchanging(Exchange),
+    /// The desk is asked something that the exchange needs.
+    Consulting(Exchange),
     Securing,
     /// `bearer`: by a token, so that an error challenge would be understood.
     Deciding {
@@ -84,7 +88,11 @@ impl Dialogue for Front {
                 heard(command::answer(unread), Heard::Answer)
             }
             // Nothing is read before the greeting, in the middle of TLS or a ruling, or after.
-            State::New | State::Securing | State::Deciding { .. } | State::Done => Parsed::More,
+            State::New
+            | State::Consulting(_)
+            | State::Securing
+            | State::Deciding { .. }
+            | State::Done => Parsed::More,
         }
     }
 
@@ -103,11 +111,11 @@ impl Dialogue for Front {
                 let step = exchange.answer(text);
                 self.stepped(exchange, step, act)
             }
-            (S::Exchanging(mut exchange), E::Advised(Ok(advice))) => {
+            (S::Consulting(mut exchange), E::Advised(Ok(advice))) => {
                 let step = exchange.advised(advice);
                 self.stepped(exchange, step, act)
             }
-            (S::Exchanging(_), E::Advised(Err(no))) => dismiss(&no, act),
+            (S::Consulting(_), E::Advised(Err(no))) => dismiss(&no, act),
             (S::Securing, E::Secured(secured)) => {
                 self.guest.secured(&secured);
                 self.offer = secured.offer.unwrap_or_else(|| Arc::clone(&self.offer));
@@ -121,12 +129,17 @@ impl Dialogue for Front {
                 act.push(Action::Admit);
                 S::Done
             }
-            (S::Deciding { bearer: true }, E::Ruled(Err(no))) if no.sasl.is_some() => {
-                let challenge = no.sasl.as_deref().unwrap_or_default();
-                say_string(challenge.as_bytes(), act);
-                S::Scolding(no)
+            (S::Deciding { bearer }, E::Ruled(Err(no))) => {
+                let challenge = no.sasl.as_deref().filter(|_| bearer);
+                match challenge.and_then(|text| token::challenge(text.as_bytes())) {
+                    // RFC 7628 §3.2.3: the client hears why, answers, and then it has failed.
+                    Some(challenge) => {
+                        say_string(challenge.as_bytes(), act);
+                        S::Scolding(no)
+                    }
+                    None => dismiss(&no, act),
+                }
             }
-            (S::Deciding { .. }, E::Ruled(Err(no))) => dismiss(&no, act),
             (S::Scolding(no), E::Command(Heard::Answer(_))) => dismiss(&no, act),
 
             // The rest is still to come and would be read as commands.
@@ -205,13 +218,15 @@ impl Front {
         let Some(mechanism) = Mechanism::by_sasl(mechanism).filter(|one| self.offers(*one)) else {
             return self.wrong("unsupported authentication mechanism", act);
         };
-        // An empty string is an empty initial response, which an exchange is told by `=`, as its
-        // other carriers have it; `=` itself means nothing in this protocol.
         let initial = match initial {
+            // No base64. An exchange would take it for what other carriers of SASL mean by it: an
+            // empty initial response, which is an empty string here.
             Some(Answer(b"=")) => return self.wrong("invalid authentication message", act),
-            Some(Answer(b"")) => Some(&b"="[..]),
+            Some(Answer(b"")) if mechanism == Mechanism::External => Some(&b"="[..]),
+            // No other mechanism begins with an empty message, so it says nothing yet, and the
+            // client is asked.
+            Some(Answer(b"")) | None => None,
             Some(Answer(text)) => Some(text),
-            None => None,
         };
         let (exchange, step) = Exchange::begin(mechanism, initial, &self.guest, &self.offer);
         self.stepped(exchange, step, act)
@@ -225,8 +240,8 @@ impl Front {
                 State::Exchanging(exchange)
             }
             Step::Consult(question) => {
-                act.push(Action::Consult(question));
-                State::Exchanging(exchange)
+                act.push(Action::Consult(self.claiming(question)));
+                State::Consulting(exchange)
             }
             Step::Done(attempt) => {
                 let bearer = attempt.mechanism.brings_token();
@@ -238,6 +253,16 @@ impl Front {
                 say(act, "NO \"invalid authentication message\"");
                 self.count(&breach.to_string(), act)
             }
+        }
+    }
+
+    /// Adds what the client claimed, for whoever is asked.
+    fn claiming(&self, question: Question) -> Question {
+        match question {
+            Question::Verifier(attempt) => {
+                Question::Verifier(Attempt { claims: self.claims.clone(), ..attempt })
+            }
+            Question::Token(token) => Question::Token(token),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::login::play::{Player, play, play_among};
-use crate::login::{Mechanisms, Question, Secured};
+use crate::login::{Mechanisms, Secured};
 use crate::wire::sasl;
 
 fn offer() -> Offer {
