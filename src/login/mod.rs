@@ -26,6 +26,7 @@ pub mod play;
 pub mod pop3;
 mod refusal;
 mod secret;
+pub mod sieve;
 pub mod smtp;
 pub mod words;
 

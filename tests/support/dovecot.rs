@@ -7,14 +7,16 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 
-use super::{Ca, IMAP, IMAPS, PATIENCE, POP3, POP3S, Protocol, Site, Talk, Waiting, send};
+use super::{
+    Ca, IMAP, IMAPS, PATIENCE, POP3, POP3S, Protocol, SIEVE, Site, Talk, Waiting, send,
+};
 
 /// The log line of a login ends in what the tests read: who, from where, how.
 const CONF: &str = r#"
 base_dir = @dir@/run
 state_dir = @dir@/state
 log_path = @dir@/logs/dovecot.log
-protocols = imap pop3
+protocols = imap pop3 sieve
 listen = @ip@
 login_trusted_networks = @trusted@
 login_greeting = @greeting@
@@ -62,6 +64,16 @@ service pop3-login {
     port = @pop3s@
     ssl = yes
   }
+}
+service managesieve-login {
+  @chroot@
+  service_count = 0
+  inet_listener sieve {
+    port = @sieve@
+  }
+}
+plugin {
+  sieve = file:~/sieve;active=~/.dovecot.sieve
 }
 service anvil {
   @chroot@
@@ -149,6 +161,11 @@ impl Dovecot {
         }
     }
 
+    /// Where it speaks ManageSieve; STARTTLS is offered there.
+    pub fn sieve(&self) -> SocketAddr {
+        (self.site.ip, SIEVE).into()
+    }
+
     pub fn log(&self) -> String {
         self.site.read("logs/dovecot.log")
     }
@@ -209,6 +226,7 @@ fn conf(site: &Site, greeting: &str, trusted: &str) -> String {
         site,
         CONF,
         &[
+            ("sieve", &SIEVE),
             ("trusted", &trusted),
             ("greeting", &greeting),
             ("internal", &internal),

@@ -167,7 +167,7 @@ fn words(argument: &[u8]) -> impl Iterator<Item = &[u8]> {
 ///
 /// SMTP's XCLIENT writes its values in xtext. Dovecot's POP3 does not, and its session ids are
 /// base64, where `+2B` would be three characters of the id: so values are taken as they stand.
-fn xclient(argument: &[u8]) -> Option<Xclient> {
+pub fn xclient(argument: &[u8]) -> Option<Xclient> {
     let mut said = Xclient::default();
     for word in words(argument) {
         let split = word.iter().position(|byte| *byte == b'=')?;
