@@ -120,6 +120,7 @@ impl Session {
             trusted: site.settings.believes(&self.client),
             certificate: None,
             salt: Box::default(),
+            nonce: Default::default(),
         }
     }
 
