@@ -149,6 +149,16 @@ impl Mechanism {
         matches!(self, Self::Login | Self::Plain | Self::AuthLogin)
     }
 
+    /// Whether the client's secret answers a challenge, which the attempt brings too.
+    pub fn brings_digest(self) -> bool {
+        matches!(self, Self::Apop | Self::CramMd5)
+    }
+
+    /// Whether the client is known without a secret of its own.
+    pub fn proves_otherwise(self) -> bool {
+        matches!(self, Self::External | Self::ScramSha256 | Self::Gssapi | Self::Unasked)
+    }
+
     /// Whether the client's secret is a bearer token.
     pub fn brings_token(self) -> bool {
         matches!(self, Self::XOauth2 | Self::OauthBearer)

@@ -321,9 +321,8 @@ fn hold(mechanism: Mechanism, asks_certificates: bool, input: &[u8]) {
         assert_ne!(attempt.authzid.as_ref(), Some(&attempt.user));
         assert!(!attempt.user.is_empty());
         let secret = attempt.secret.reveal();
-        let proves_otherwise =
-            [Mechanism::External, Mechanism::ScramSha256, Mechanism::Gssapi].contains(&mechanism);
-        assert_eq!(secret.is_empty(), proves_otherwise);
+        assert_eq!(secret.is_empty(), mechanism.proves_otherwise());
+        assert_eq!(attempt.salt.is_some(), mechanism.brings_digest());
         assert_eq!(attempt.disproved, mechanism == Mechanism::ScramSha256);
         for part in [&attempt.user, attempt.mailbox(), secret] {
             assert!(!part.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::login::play::play_among;
 use crate::login::pop3::front::{self, Front};
 use crate::login::{Guest, Mechanism, Mechanisms, Offer, Secured, StartTls};
 use crate::wire::sasl::encode;
@@ -19,9 +20,18 @@ fn offer(starttls: StartTls) -> Offer {
 }
 
 fn play(offer: &Offer, secure: bool, script: &str) {
-    let elsewhere = Offer { mechanisms: Mechanisms::of(&[Mechanism::Plain]), ..offer.clone() };
-    let make = || Front::new(Arc::new(offer.clone()), Guest { secure, ..Guest::default() });
-    super::play('S', make, &elsewhere, script);
+    play_with(offer, Guest { secure, ..Guest::default() }, script);
+}
+
+/// Where TLS may lead elsewhere.
+fn play_with(offer: &Offer, guest: Guest, script: &str) {
+    let elsewhere = Offer {
+        name: "elsewhere".to_owned(),
+        mechanisms: offer.mechanisms.without(Mechanism::AuthLogin),
+        ..offer.clone()
+    };
+    let guest = Guest { salt: "1896.697170952".into(), ..guest };
+    play_among(Front::new(Arc::new(offer.clone()), guest), script, &[Arc::new(elsewhere)]);
 }
 
 #[test]
@@ -37,7 +47,7 @@ fn a_user_is_let_in() {
         S: +OK
         C: PASS tans taaf
         = rule on mrose with tans taaf by login
-        > allowed 2 messages
+        > allowed: 2 messages
         S: +OK 2 messages
         = admit
         ",
@@ -142,7 +152,7 @@ fn a_capability_is_listed_once_and_only_if_it_works() {
         C: USER mrose
         S: +OK
         C: AUTH PLAIN
-        S: -ERR unsupported mechanism
+        S: -ERR invalid command
         ",
     );
 }
@@ -187,7 +197,7 @@ fn tls_makes_a_new_start_elsewhere() {
         C: STLS
         S: +OK begin TLS
         = start tls
-        > secured elsewhere
+        > secured as elsewhere
         C: PASS tanstaaf
         S: -ERR invalid command
         C: AUTH
@@ -195,7 +205,7 @@ fn tls_makes_a_new_start_elsewhere() {
         S: PLAIN
         S: .
         C: AUTH LOGIN
-        S: -ERR unsupported mechanism
+        S: -ERR invalid command
         C: AUTH PLAIN AHUAcA==
         = rule on u with p by auth-plain
         ",
@@ -225,24 +235,244 @@ fn plain_comes_at_once_or_when_asked() {
         S: +OK POP3 ready
         C: auth plain AHUAcA==
         = rule on u with p by auth-plain
-        > refused
+        > refused bad-credentials
         S: -ERR [AUTH] login failed
         C: AUTH PLAIN
-        S: +
+        S: +␠
         C: a3VydAB1AHA=
-        = rule on u for kurt with p by auth-plain
-        > refused [SYS/PERM] call us
+        = rule on u as kurt with p by auth-plain
+        > refused bad-credentials: [SYS/PERM] call us
         S: -ERR [SYS/PERM] call us
         C: AUTH PLAIN =
-        S: -ERR invalid credentials encoding
+        S: -ERR invalid command
         C: AUTH PLAIN
-        S: +
+        S: +␠
         C: *
-        S: -ERR authentication cancelled
+        S: -ERR invalid command
         C: AUTH CRAM-MD5
-        S: -ERR unsupported mechanism
+        S: -ERR invalid command
         C: NOOP
         S: +OK
+        ",
+    );
+}
+
+/// All mechanisms, under the name of RFC 1939 §7's example.
+fn all() -> Offer {
+    Offer {
+        name: "dbc.mtview.ca.us".to_owned(),
+        mechanisms: Mechanisms::of(&Mechanism::ALL),
+        max_errors: 20,
+        ..offer(StartTls::On)
+    }
+}
+
+#[test]
+fn apop_answers_the_greeting() {
+    play(
+        &all(),
+        false,
+        "
+        S: +OK POP3 ready <1896.697170952@dbc.mtview.ca.us>
+        C: APOP mrose c4c9334bac560ecc979e58001b3e22fb
+        = rule on mrose with c4c9334bac560ecc979e58001b3e22fb by apop answering <1896.697170952@dbc.mtview.ca.us>
+        > refused bad-credentials
+        S: -ERR [AUTH] login failed
+        C: APOP mrose tanstaaf
+        S: -ERR invalid command
+        C: STLS
+        S: +OK begin TLS
+        = start tls
+        > secured as elsewhere
+        C: APOP mrose c4c9334bac560ecc979e58001b3e22fb
+        = rule on mrose with c4c9334bac560ecc979e58001b3e22fb by apop answering <1896.697170952@dbc.mtview.ca.us>
+        > allowed
+        S: +OK logged in
+        = admit
+        ",
+    );
+}
+
+#[test]
+fn what_was_not_greeted_with_a_challenge_has_no_apop() {
+    let silent = offer(StartTls::On);
+    let elsewhere = Offer { name: "elsewhere".to_owned(), ..all() };
+    let script = "
+        S: +OK POP3 ready
+        C: APOP mrose c4c9334bac560ecc979e58001b3e22fb
+        S: -ERR invalid command
+        C: STLS
+        S: +OK begin TLS
+        = start tls
+        > secured as elsewhere
+        C: APOP mrose c4c9334bac560ecc979e58001b3e22fb
+        S: -ERR invalid command
+    ";
+    play_among(Front::new(Arc::new(silent), Guest::default()), script, &[Arc::new(elsewhere)]);
+}
+
+#[test]
+fn every_mechanism_is_listed_in_order() {
+    let without_tls = Offer { has_tls: false, ..all() };
+    play(
+        &without_tls,
+        false,
+        "
+        S: +OK POP3 ready <1896.697170952@dbc.mtview.ca.us>
+        C: CAPA
+        S: +OK Capability list follows
+        S: TOP
+        S: USER
+        S: UIDL
+        S: EXPIRE 31 USER
+        S: SASL PLAIN LOGIN CRAM-MD5 EXTERNAL SCRAM-SHA-256 XOAUTH2 OAUTHBEARER GSSAPI
+        S: RESP-CODES
+        S: AUTH-RESP-CODE
+        S: PIPELINING
+        S: XCLIENT
+        S: .
+        C: AUTH
+        S: +OK methods supported:
+        S: PLAIN
+        S: LOGIN
+        S: CRAM-MD5
+        S: EXTERNAL
+        S: SCRAM-SHA-256
+        S: XOAUTH2
+        S: OAUTHBEARER
+        S: GSSAPI
+        S: .
+        C: AUTH ANONYMOUS
+        S: -ERR invalid command
+        ",
+    );
+    // Who must show a certificate, and has shown none.
+    let asks = Offer {
+        mechanisms: Mechanisms::of(&[Mechanism::Apop, Mechanism::External]),
+        capabilities: Vec::new(),
+        asks_certificates: true,
+        ..all()
+    };
+    play(
+        &asks,
+        false,
+        "
+        S: +OK POP3 ready <1896.697170952@dbc.mtview.ca.us>
+        C: CAPA
+        S: +OK Capability list follows
+        S: STLS
+        S: RESP-CODES
+        S: AUTH-RESP-CODE
+        S: PIPELINING
+        S: XCLIENT
+        S: .
+        C: USER mrose
+        S: -ERR invalid command
+        C: AUTH EXTERNAL
+        S: -ERR invalid command
+        C: STLS
+        S: +OK begin TLS
+        = start tls
+        > secured by mrose
+        C: AUTH EXTERNAL
+        S: +␠
+        C:
+        = rule on mrose with nothing by auth-external
+        > refused bad-credentials
+        S: -ERR [AUTH] login failed
+        C: AUTH EXTERNAL =
+        = rule on mrose with nothing by auth-external
+        ",
+    );
+}
+
+#[test]
+fn cram_md5_and_external_are_as_with_nginx() {
+    play(
+        &all(),
+        false,
+        "
+        S: +OK POP3 ready <1896.697170952@dbc.mtview.ca.us>
+        C: AUTH CRAM-MD5
+        S: + PDE4OTYuNjk3MTcwOTUyQGRiYy5tdHZpZXcuY2EudXM+
+        C: dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw
+        = rule on tim with b913a602c7eda7a495b4e6e7334d3890 by auth-cram-md5 answering <1896.697170952@dbc.mtview.ca.us>
+        > refused bad-credentials
+        S: -ERR [AUTH] login failed
+        C: AUTH EXTERNAL
+        S: + VXNlcm5hbWU6
+        C: dGlt
+        = rule on tim with nothing by auth-external
+        > refused bad-credentials
+        S: -ERR [AUTH] login failed
+        C: AUTH CRAM-MD5
+        S: + PDE4OTYuNjk3MTcwOTUyQGRiYy5tdHZpZXcuY2EudXM+
+        C: *
+        S: -ERR invalid command
+        ",
+    );
+}
+
+#[test]
+fn who_brought_a_token_hears_what_is_wrong_with_it() {
+    play(
+        &all(),
+        false,
+        "
+        S: +OK POP3 ready <1896.697170952@dbc.mtview.ca.us>
+        C: AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==
+        = rule on u with t by auth-xoauth2
+        > refused bad-credentials sasl e30=: Token expired
+        S: + e30=
+        C:
+        S: -ERR [AUTH] Token expired
+        C: AUTH OAUTHBEARER
+        S: +␠
+        C: bixhPXUsAWF1dGg9QmVhcmVyIHQBAQ==
+        = rule on u with t by auth-oauthbearer
+        > refused bad-credentials
+        S: -ERR [AUTH] login failed
+        C: AUTH PLAIN AHUAcA==
+        = rule on u with p by auth-plain
+        > refused bad-credentials sasl e30=
+        S: -ERR [AUTH] login failed
+        C: AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==
+        = rule on u with t by auth-xoauth2
+        > refused bad-credentials close sasl e30=
+        S: + e30=
+        C: AQ==
+        S: -ERR [AUTH] login failed
+        = close
+        ",
+    );
+}
+
+#[test]
+fn an_exchange_may_ask_the_desk() {
+    play(
+        &all(),
+        false,
+        "
+        S: +OK POP3 ready <1896.697170952@dbc.mtview.ca.us>
+        C: XCLIENT ADDR=192.0.2.1
+        S: +OK updated
+        C: AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9eA==
+        = consult verifier for user claiming ip=192.0.2.1
+        > advice refused unavailable
+        S: -ERR [SYS/TEMP] try again later
+        C: AUTH GSSAPI
+        S: +␠
+        C: YIIB
+        = consult token YIIB
+        > advised token BQQF
+        S: + BQQF
+        C: BQQE
+        = consult token BQQE
+        > advised known tim@EXAMPLE.COM
+        = rule on tim@EXAMPLE.COM with nothing by auth-gssapi claiming ip=192.0.2.1
+        > allowed
+        S: +OK logged in
+        = admit
         ",
     );
 }
@@ -260,7 +490,7 @@ fn login_asks_twice() {
         S: + UGFzc3dvcmQ6
         C: cA==
         = rule on u with p by auth-login
-        > unavailable
+        > refused unavailable
         S: -ERR [SYS/TEMP] try again later
         C: AUTH LOGIN dQ==
         S: + UGFzc3dvcmQ6
@@ -280,7 +510,7 @@ fn a_decoded_login_cannot_hold_a_second_command() {
             "
             S: +OK POP3 ready
             C: AUTH {mechanism} {text}
-            S: -ERR invalid credentials encoding
+            S: -ERR invalid command
             C: NOOP
             S: +OK
             "
@@ -300,7 +530,7 @@ fn a_refused_client_may_try_again_unless_the_desk_says_otherwise() {
         S: +OK
         C: PASS one
         = rule on mrose with one by login
-        > refused Invalid login
+        > refused bad-credentials: Invalid login
         S: -ERR [AUTH] Invalid login
         C: PASS two
         S: -ERR invalid command
@@ -308,7 +538,7 @@ fn a_refused_client_may_try_again_unless_the_desk_says_otherwise() {
         S: +OK
         C: PASS two
         = rule on mrose with two by login
-        > refused close
+        > refused bad-credentials close
         S: -ERR [AUTH] login failed
         = close
         ",
@@ -321,12 +551,12 @@ fn commands_may_be_piped() {
         &offer(StartTls::Off),
         false,
         "
+        S: +OK POP3 ready
         C: CAPA x
         C: USER mrose
         C: NOOP
         C: PASS tanstaaf
         C: STAT
-        S: +OK POP3 ready
         S: -ERR invalid command
         S: +OK
         S: +OK
@@ -356,7 +586,7 @@ fn what_a_proxy_says_of_its_client_is_passed_on_as_a_claim() {
         C: USER mrose
         S: +OK
         C: PASS p
-        = rule on mrose with p by login from 192.0.2.9 49153 7L0C3/+2Bc 4
+        = rule on mrose with p by login claiming ip=192.0.2.9 port=49153 session=7L0C3/+2Bc ttl=4
         ",
     );
 }
@@ -374,13 +604,13 @@ fn the_last_allowed_mistake_is_answered_and_closes() {
         C: PASS x
         S: -ERR invalid command
         C: APOP mrose c4c9334bac560ecc979e58001b3e22fb
-        S: -ERR APOP is not offered
-        C: USER a\\0b
+        S: -ERR invalid command
+        C: USER a␀b
         S: -ERR invalid command
         C: AUTH PLAIN
-        S: +
+        S: +␠
         C: no base64
-        S: -ERR invalid credentials encoding
+        S: -ERR invalid command
         = close
         ",
     );
@@ -390,7 +620,7 @@ fn the_last_allowed_mistake_is_answered_and_closes() {
 fn a_line_whose_end_is_in_doubt_ends_the_session() {
     let long = "x".repeat(300);
     for (line, text) in
-        [(long.as_str(), "line too long"), ("USER a\\nDELE 1", "line without CR before its LF")]
+        [(long.as_str(), "line too long"), ("USER a␊DELE 1", "line without CR before its LF")]
     {
         let script = format!(
             "
@@ -422,7 +652,9 @@ proptest! {
     fn holds_for_any_lines(choice in any::<u8>(), lines in prop::collection::vec(
         prop::sample::select(vec![
             "USER u", "PASS p", "CAPA", "NOOP", "AUTH", "AUTH PLAIN", "AUTH PLAIN AHUAcA==", "STLS",
-            "AUTH LOGIN", "AUTH LOGIN dQ==", "dQ==", "cA==", "AHUAcA==", "*", "XOIP 192.0.2.1",
+            "AUTH CRAM-MD5", "AUTH EXTERNAL", "AUTH EXTERNAL =", "AUTH SCRAM-SHA-256", "biwsbj11LHI9eA==",
+            "AUTH XOAUTH2", "dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==", "AUTH GSSAPI", "", "YQ==",
+            "APOP u c4c9334bac560ecc979e58001b3e22fb", "AUTH LOGIN", "AUTH LOGIN dQ==", "dQ==", "cA==", "AHUAcA==", "*", "XOIP 192.0.2.1",
             "XCLIENT TTL=3", "APOP", "nonsense", "USER a\nb", "\0", "QUIT",
         ]), 0..12)) {
         front::hold_for_any(&[&[choice], lines.join("\r\n").as_bytes(), b"\r\n"].concat());
