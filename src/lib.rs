@@ -62,6 +62,9 @@ pub mod testing {
             (b'R', crate::wire::pop3::reply::hold_for_any),
             (b'h', crate::wire::haproxy::hold_for_any),
             (b's', crate::wire::sasl::plain::hold_for_any),
+            (b'd', crate::wire::sasl::cram_md5::hold_for_any),
+            (b'k', crate::wire::sasl::scram::hold_for_any),
+            (b'o', crate::wire::sasl::oauth::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.
@@ -71,6 +74,7 @@ pub mod testing {
             (b'F', crate::login::pop3::front::hold_for_any),
             (b'B', crate::login::pop3::back::hold_for_any),
             (b'x', crate::login::exchange::hold_for_any),
+            (b'n', crate::login::name::hold_for_any),
             (b'l', crate::route::hold_for_any),
         ];
 

@@ -29,7 +29,7 @@ use super::refusal;
 use crate::login::exchange::{Exchange, Step};
 use crate::login::{
     Action, Attempt, Claims, Dialogue, Event, Guest, Kind, Mechanism, Offer, Refusal, Secret,
-    Secured, StartTls, Words, words,
+    StartTls, Words, words,
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::{self, Command};

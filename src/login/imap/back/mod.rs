@@ -196,6 +196,10 @@ impl Back {
                     Status::Ok if !rest.is_empty() => {
                         misbehaved("let somebody in before the password was said", act)
                     }
+                    // RFC 7628 §3.2.3: after that, there is only the no.
+                    Status::Ok if self.has_answered() => {
+                        misbehaved("let somebody in after an error challenge", act)
+                    }
                     Status::Ok => self.accepted(text, act),
                     No => self.refused(refusal::kind_of(text, Kind::BadCredentials), text, act),
                     // Without its words: they may repeat ours, password and all.
@@ -304,6 +308,11 @@ impl Back {
         let said = [&*line, tag.as_bytes(), b" ", first.reveal()].concat(); // made at full length
         act.push(Action::SayInConfidence(Secret::new(said)));
         State::LoggingIn { id, tag, rest }
+    }
+
+    /// Whether an error challenge was answered.
+    fn has_answered(&self) -> bool {
+        self.ask.proof != Proof::Password && self.bearer.is_none()
     }
 
     fn accepted(&mut self, text: &[u8], act: &mut Vec<Action>) -> State {

@@ -137,7 +137,11 @@ fn an_error_challenge_is_answered_once_and_kept() {
         ("+ e30=\r\ng1 NO no", &["C: AQ==", "= refused bad-credentials sasl e30=: no"][..]),
         ("+ {}\r\ng1 NO no", &["C: AQ==", "= refused bad-credentials: no"]),
         ("g1 NO no", &["= refused bad-credentials: no"]),
-        ("+ e30=\r\ng1 OK in", &["C: AQ==", "= accepted: in"]),
+        ("g1 OK in", &["= accepted: in"]),
+        (
+            "+ e30=\r\ng1 OK in",
+            &["C: AQ==", "= misbehaved: let somebody in after an error challenge"],
+        ),
         ("+ e30=\r\n* BYE x", &["C: AQ==", "= refused unavailable sasl e30=: x"]),
         ("+ e30=\r\n+ e30=", &["C: AQ==", "= misbehaved: asked for more than a login has"]),
     ] {

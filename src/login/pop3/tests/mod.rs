@@ -2,3 +2,4 @@
 
 mod back;
 mod front;
+mod sasl;
