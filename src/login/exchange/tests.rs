@@ -341,7 +341,7 @@ proptest! {
             format!("user={name}\u{1}auth=Bearer {token}\u{1}\u{1}"),
             format!("n,a={name},\u{1}auth=Bearer {token}\u{1}\u{1}"),
             format!("n,,n={name},r={token}"),
-            name.clone(),
+            name,
         ] {
             let message = encode(message.as_bytes());
             hold_for_any(format!("{message}\n{}", rest.join("\n")).as_bytes());

@@ -3,9 +3,18 @@
 
 use super::{Error, MAX_USER, clean};
 
-/// Splits the header off `message`: the authorization identity if there is one, the header's bytes
-/// with their last comma, and what follows.
-pub fn split(message: &[u8]) -> Result<(Option<Box<[u8]>>, &[u8], &[u8]), Error> {
+/// The header, told from what follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split<'a> {
+    /// Whom to act as, if that is said.
+    pub authzid: Option<Box<[u8]>>,
+    /// The header's bytes, with its last comma.
+    pub header: &'a [u8],
+    pub rest: &'a [u8],
+}
+
+/// Splits the header off `message`.
+pub fn split(message: &[u8]) -> Result<Split<'_>, Error> {
     let mut commas = message.iter().enumerate().filter(|(_, byte)| **byte == b',');
     let (Some((flag, _)), Some((end, _))) = (commas.next(), commas.next()) else {
         return Err(Error::Shape);
@@ -21,7 +30,7 @@ pub fn split(message: &[u8]) -> Result<(Option<Box<[u8]>>, &[u8], &[u8]), Error>
         [b'a', b'=', name @ ..] => Some(unescape(name)?),
         _ => return Err(Error::Shape),
     };
-    Ok((authzid, &message[..=end], &message[end + 1..]))
+    Ok(Split { authzid, header: &message[..=end], rest: &message[end + 1..] })
 }
 
 /// Undoes `=2C` and `=3D`, which stand for `,` and `=` in a name.
@@ -75,8 +84,8 @@ mod tests {
             ("y,,", None, "y,,", ""),
             ("n,a=u=2Cv=3Dw,\u{1}host=a,b", Some("u,v=w"), "n,a=u=2Cv=3Dw,", "\u{1}host=a,b"),
         ] {
-            let want =
-                (authzid.map(|name| name.as_bytes().into()), header.as_bytes(), rest.as_bytes());
+            let authzid = authzid.map(|name| name.as_bytes().into());
+            let want = Split { authzid, header: header.as_bytes(), rest: rest.as_bytes() };
             assert_eq!(split(message.as_bytes()), Ok(want), "{message:?}");
         }
     }

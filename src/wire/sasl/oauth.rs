@@ -9,7 +9,8 @@
 //! **Limits.** A message without a name is refused, though RFC 7628 §3.1 allows it: nobody could be
 //! looked up by it. Host and port are read over, and not written.
 
-use super::{Error, MAX_USER, clean, gs2, user};
+use super::gs2::{self, Split};
+use super::{Error, MAX_USER, clean, user};
 
 /// The longest token, in bytes.
 pub const MAX_TOKEN: usize = 8192;
@@ -48,7 +49,7 @@ pub fn xoauth2(decoded: &[u8]) -> Result<Bearer<'_>, Error> {
 
 /// Reads one decoded OAUTHBEARER message: `n,a=…, ^A host=… ^A port=… ^A auth=Bearer … ^A ^A`.
 pub fn oauthbearer(decoded: &[u8]) -> Result<Bearer<'_>, Error> {
-    let (authzid, _, rest) = gs2::split(decoded)?;
+    let Split { authzid, rest, .. } = gs2::split(decoded)?;
     let fields = fields(rest.strip_prefix(&[SEPARATOR]).ok_or(Error::Shape)?)?;
     Ok(Bearer { user: authzid.ok_or(Error::NoUser)?, token: token(&fields)? })
 }
@@ -76,10 +77,13 @@ pub fn challenge(text: &[u8]) -> Option<&str> {
     (fits && super::decode(text, &mut Vec::new())).then(|| str::from_utf8(text).ok()).flatten()
 }
 
+/// A key and its value.
+type Field<'a> = (&'a [u8], &'a [u8]);
+
 /// The fields between the separators; a second separator in a row ends the message.
-fn fields(message: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Error> {
+fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, Error> {
     let fields = message.strip_suffix(&[SEPARATOR, SEPARATOR]).ok_or(Error::Shape)?;
-    let split = |field: &'_ [u8]| field.iter().position(|byte| *byte == b'=').ok_or(Error::Shape);
+    let split = |field: &[u8]| field.iter().position(|byte| *byte == b'=').ok_or(Error::Shape);
     fields
         .split(|byte| *byte == SEPARATOR)
         .map(|field| split(field).map(|at| (&field[..at], &field[at + 1..])))
@@ -87,7 +91,7 @@ fn fields(message: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Error> {
 }
 
 /// The value of the field of that name. Twice is once too often: who knows which one counts.
-fn field<'a>(fields: &[(&[u8], &'a [u8])], name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
+fn field<'a>(fields: &[Field<'a>], name: &[u8]) -> Result<Option<&'a [u8]>, Error> {
     let mut values = fields.iter().filter(|(key, _)| *key == name).map(|(_, value)| *value);
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
@@ -96,7 +100,7 @@ fn field<'a>(fields: &[(&[u8], &'a [u8])], name: &[u8]) -> Result<Option<&'a [u8
 }
 
 /// The token of `auth=Bearer …`. RFC 7628 §3.1: the scheme's name is taken in any case.
-fn token<'a>(fields: &[(&[u8], &'a [u8])]) -> Result<&'a [u8], Error> {
+fn token<'a>(fields: &[Field<'a>]) -> Result<&'a [u8], Error> {
     let auth = field(fields, b"auth")?.ok_or(Error::Token)?;
     let (scheme, token) = auth.split_at_checked(b"Bearer ".len()).ok_or(Error::Token)?;
     if !scheme.eq_ignore_ascii_case(b"Bearer ") {

@@ -17,7 +17,8 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac};
 
-use super::{Error, decode, encode, gs2, user};
+use super::gs2::{self, Split};
+use super::{Error, decode, encode, user};
 
 /// The longest nonce of a client, in bytes.
 pub const MAX_NONCE: usize = 512;
@@ -126,7 +127,7 @@ impl std::fmt::Debug for First {
 
 /// Reads a client's first message, decoded.
 pub fn first(decoded: &[u8]) -> Result<First, Error> {
-    let (authzid, header, bare) = gs2::split(decoded)?;
+    let Split { authzid, header, rest: bare } = gs2::split(decoded)?;
     let mut attributes = bare.split(|byte| *byte == b',');
     let name = match attributes.next() {
         Some([b'n', b'=', name @ ..]) => gs2::unescape(name)?,
@@ -134,10 +135,7 @@ pub fn first(decoded: &[u8]) -> Result<First, Error> {
         Some([b'm', b'=', ..]) => return Err(Error::Extension),
         _ => return Err(Error::Shape),
     };
-    let nonce = match attributes.next() {
-        Some([b'r', b'=', nonce @ ..]) => nonce,
-        _ => return Err(Error::Shape),
-    };
+    let Some([b'r', b'=', nonce @ ..]) = attributes.next() else { return Err(Error::Shape) };
     // Extensions that follow may be passed over, if they are attributes at all.
     if !is_nonce(nonce) || !attributes.all(is_attribute) {
         return Err(Error::Shape);
