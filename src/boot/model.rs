@@ -435,7 +435,10 @@ impl Server {
         let (settings, face) = (&self.settings, self.settings.face(self.words));
         Offer {
             name: settings.names.first().cloned().unwrap_or_default(),
-            greeting: face.greeting.clone(),
+            greeting: match (self.words.name, &*face.greeting) {
+                ("lmtp", "ESMTP ready") => "LMTP ready".to_owned(),
+                (_, text) => text.to_owned(),
+            },
             capabilities: face.capabilities.clone().unwrap_or_default(),
             mechanisms: self.mechanisms(),
             starttls: settings.starttls,

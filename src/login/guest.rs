@@ -15,6 +15,8 @@ pub struct Guest {
     pub certificate: Option<Box<[u8]>>,
     /// What makes our challenges unique and unguessable: `rnd.time`, digits and a dot.
     pub salt: Box<str>,
+    /// What our part of a SCRAM nonce is made of: fresh for each session, and known to nobody.
+    pub nonce: [u8; 18],
 }
 
 impl Guest {

@@ -15,11 +15,14 @@
 
 mod ask;
 mod attempt;
+mod bearer;
+mod carry;
 mod consult;
 mod cut;
 pub mod exchange;
 mod guest;
 pub mod imap;
+pub mod name;
 mod offer;
 #[cfg(test)]
 pub mod play;

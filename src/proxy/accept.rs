@@ -10,7 +10,7 @@ use super::desk::{Desk, Upstream};
 use super::relay;
 use super::session::{Session, TIMED_OUT, words_of};
 use super::site::{Door, Site};
-use crate::login::{Bar, imap, pop3, words};
+use crate::login::{Bar, imap, pop3, sieve, smtp};
 use crate::net::accept::Conn;
 use crate::net::halt::Halt;
 use crate::net::{Plain, Stream, header};
@@ -148,12 +148,19 @@ async fn login(
     };
     let desk = Desk::new(session);
     let guest = session.guest();
-    if site.words.name == words::POP3.name {
-        let front = pop3::front::Front::new(offer, guest);
-        admit(stream, front, &desk, session, session, patience, stop, summons).await
-    } else {
-        let front = imap::front::Front::new(offer, guest);
-        admit(stream, front, &desk, session, session, patience, stop, summons).await
+    macro_rules! admit_by {
+        ($front:ty) => {{
+            let front = <$front>::new(offer, guest);
+            // Boxed one by one: the session is not to be as large as the largest of them.
+            Box::pin(admit(stream, front, &desk, session, session, patience, stop, summons)).await
+        }};
+    }
+    match site.words.name {
+        "pop3" => admit_by!(pop3::front::Front),
+        "smtp" => admit_by!(smtp::front::Front<smtp::Smtp>),
+        "lmtp" => admit_by!(smtp::front::Front<smtp::Lmtp>),
+        "sieve" => admit_by!(sieve::front::Front),
+        _ => admit_by!(imap::front::Front),
     }
 }
 

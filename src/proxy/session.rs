@@ -168,6 +168,7 @@ impl Session {
             trusted: site.settings.believes(&self.client),
             certificate: None,
             salt: salt(),
+            nonce: chance(),
         }
     }
 

@@ -7,9 +7,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 
-use super::{
-    Ca, IMAP, IMAPS, PATIENCE, POP3, POP3S, Protocol, SIEVE, Site, Talk, Waiting, send,
-};
+use super::{Ca, IMAP, IMAPS, PATIENCE, POP3, POP3S, Protocol, SIEVE, Site, Talk, Waiting, send};
 
 /// The log line of a login ends in what the tests read: who, from where, how.
 const CONF: &str = r#"

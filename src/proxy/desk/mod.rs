@@ -9,8 +9,10 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use super::directives::Settings;
 use super::session::{Session, addr, chance};
 use super::site::{Security, Site, Towards};
+use crate::login::name::Name;
 use crate::login::{self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Verdict};
 use crate::net::{Endpoint, Stream, connect};
 use crate::observe::Level;
@@ -312,7 +314,7 @@ impl<'a> Desk<'a> {
             return Err(refusal.clone());
         }
         let text = found.as_ref().ok().and_then(Route::verifier);
-        let verifier = text.and_then(Verifier::parse);
+        let verifier = text.and_then(|text| Verifier::parse(text.as_bytes()).ok());
         if found.is_ok() && verifier.is_none() {
             let words = "auth http server sent no verifier that can be read";
             self.session.log(Level::Error, Some("in http auth state"), words);
@@ -411,11 +413,32 @@ impl login::Desk for Desk<'_> {
     }
 }
 
-/// The attempt as its names are meant, and what is hung on the mailbox's.
+/// The attempt as its names are meant, and the suffix that the upstream's name of the mailbox has.
+///
+/// A message without a login is for its recipient: that is whose server is looked for.
 fn understand(site: &Site, attempt: &Attempt) -> (Attempt, String) {
-    let _ = site;
-    let attempt = attempt.clone();
-    (attempt, String::new())
+    let mut attempt = attempt.clone();
+    if attempt.envelope.is_some() {
+        return (attempt, String::new());
+    }
+    let Settings { separator, suffixes, .. } = &site.settings;
+    // Whose password it is can be another's only where there is one.
+    let separator = separator
+        .filter(|_| attempt.authzid.is_none() && attempt.mechanism.brings_password())
+        .and_then(|mark| u8::try_from(mark).ok());
+    let name = attempt.mailbox().to_vec();
+    let name = Name::split(&name, separator, suffixes);
+    let suffix = String::from_utf8_lossy(name.suffix.unwrap_or_default()).into_owned();
+    let mailbox = name.mailbox.into();
+    match (name.master, &mut attempt.authzid) {
+        (Some(master), authzid) => {
+            attempt.user = master.into();
+            *authzid = Some(mailbox);
+        }
+        (None, Some(authzid)) => *authzid = mailbox,
+        (None, None) => attempt.user = mailbox,
+    }
+    (attempt, suffix)
 }
 
 /// What makes up verifiers for users that nobody knows.
@@ -424,6 +447,7 @@ static FAKES: LazyLock<[u8; 32]> = LazyLock::new(chance);
 /// RFC 2193 §3: a referral is for the client to follow, whatever else it may hear.
 fn is_referral(text: &[u8]) -> bool {
     text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"[REFERRAL "))
+        || text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"(REFERRAL "))
         || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"[ALERT]"))
 }
 

@@ -177,7 +177,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "smtp_greeting",
-        default: "ESMTP ready",
+        default: "ESMTP ready, LMTP ready",
         doc: "The text of the greeting of SMTP and LMTP, behind `220` and our name.",
         ..HERE
     },
