@@ -272,7 +272,8 @@ impl<'a> Reader<'a> {
                      offers \"starttls\"",
                 );
             }
-            self.complaints.extend(faults.iter().map(ToString::to_string));
+            let others = self.kept.tls.faults(&tls);
+            self.complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
         }
         self.notes.extend(tls.notices.iter().cloned());
         let outer = Plain {
@@ -350,12 +351,8 @@ impl Server {
         let alpn: &[&str] = &[self.words.alpn];
         let config = (!self.tls.certificates.is_empty())
             .then(|| server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls));
-        let config = config.map(|(config, fault)| {
-            if let Some(fault) = fault {
-                log.line(Level::Error, None, fault);
-            }
-            config
-        });
+        // What is wrong with its files has been complained of.
+        let config = config.map(|(config, _)| config);
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),

@@ -31,7 +31,7 @@ pub struct Site {
     pub settings: Settings,
     pub offer: Arc<Offer>,
     /// Absent where the server has no certificate at all.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<crate::tls::server::Config>>,
     pub router: Router,
     /// How upstreams without a block of their own are treated.
     pub towards: Arc<Towards>,

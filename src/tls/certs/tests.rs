@@ -120,7 +120,7 @@ fn each_fault_has_its_reason() {
         ("empty.crt", "good.key", Why::NoCertificate),
         ("good.key", "good.key", Why::NoCertificate),
         ("junk.crt", "good.key", Why::NotX509(1)),
-        ("large.crt", "good.key", Why::TooLarge),
+        ("large.crt", "good.key", Why::TooLarge(pem::MAX_FILE)),
         ("good.crt", "good.crt", Why::NoKey),
         ("good.crt", "pkcs8.key", Why::Encrypted),
         ("good.crt", "old.key", Why::Encrypted),
@@ -128,14 +128,16 @@ fn each_fault_has_its_reason() {
         ("short.crt", "short.key", Why::ShortRsa(1024)),
         ("good.crt", "other.key", Why::Mismatch(good.certificate.clone())),
     ] {
-        let files = Files { certificate: desk.path(certificate), key: desk.path(key) };
+        let files =
+            Files { certificate: desk.path(certificate), key: desk.path(key), passwords: None };
         let (identity, faults) = Store::default().identity(&[files]);
         assert!(identity.is_empty());
         let why: Vec<_> = faults.iter().map(|fault| fault.why.clone()).collect();
         assert_eq!(why, [want], "{certificate} {key}");
         assert!(!faults[0].to_string().contains('\n'));
     }
-    let files = Files { certificate: good.certificate, key: desk.path("text.key") };
+    let files =
+        Files { certificate: good.certificate, key: desk.path("text.key"), passwords: None };
     let (_, faults) = Store::default().identity(&[files]);
     assert!(matches!(faults[0].why, Why::NotPem(_)), "{faults:?}");
 }
@@ -144,7 +146,8 @@ fn each_fault_has_its_reason() {
 fn a_mismatch_names_both_files_and_how_to_compare_them() {
     let desk = Desk::new();
     let (one, two) = (desk.make("one", "a.example"), desk.make("two", "a.example"));
-    let files = Files { certificate: one.certificate.clone(), key: two.key.clone() };
+    let files =
+        Files { certificate: one.certificate.clone(), key: two.key.clone(), passwords: None };
     let (_, faults) = Store::default().identity(&[files]);
     let text = faults[0].to_string();
     assert!(
@@ -164,7 +167,8 @@ fn one_file_may_hold_both() {
     let files = desk.make("a", "a.example");
     let (certificate, key) = (std::fs::read(files.certificate), std::fs::read(files.key));
     desk.write("both.pem", [key.unwrap(), certificate.unwrap()].concat());
-    let both = Files { certificate: desk.path("both.pem"), key: desk.path("both.pem") };
+    let both =
+        Files { certificate: desk.path("both.pem"), key: desk.path("both.pem"), passwords: None };
     assert_eq!(Store::default().identity(&[both]).1, []);
 }
 

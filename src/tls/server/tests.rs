@@ -110,11 +110,7 @@ async fn an_application_protocol_must_be_ours_if_there_is_one() {
 }
 
 /// Whether the second of two handshakes resumes the first's session.
-async fn resumes(
-    client: &Arc<ClientConfig>,
-    first: &Arc<ServerConfig>,
-    second: &Arc<ServerConfig>,
-) -> bool {
+async fn resumes(client: &Arc<ClientConfig>, first: &Arc<Config>, second: &Arc<Config>) -> bool {
     let (seen, accepted) = shake(client, "a.example", |_| Some(first.clone())).await;
     assert!(!seen.unwrap().resumed && !accepted.unwrap().resumed);
     let (seen, accepted) = shake(client, "a.example", |_| Some(second.clone())).await;
@@ -175,8 +171,9 @@ async fn machines_with_the_same_ticket_keys_share_sessions() {
 
     let (shared, lost) = (Shared::new(), vec![desk.path("lost.key")]);
     let settings = Settings { session_ticket_keys: lost, ..Settings::default() };
-    let (three, fault) = config(&settings, identity(&files), &[], &shared);
-    assert!(fault.unwrap().to_string().contains("lost.key"));
+    let (three, faults) = config(&settings, identity(&files), &[], &shared);
+    assert_eq!(shared.faults(&settings), faults);
+    assert!(faults[0].to_string().contains("lost.key"));
     assert!(resumes(&fresh_client(&version::TLS13, true), &three, &three).await, "random keys");
 }
 
