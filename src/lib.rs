@@ -48,6 +48,7 @@ pub mod testing {
             (b'm', crate::boot::hold_for_any),
             (b'n', crate::tls::names::hold_for_any),
             (b'p', crate::tls::pem::hold_for_any),
+            (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
         ];
 
@@ -62,6 +63,7 @@ pub mod testing {
             (b'R', crate::wire::pop3::reply::hold_for_any),
             (b'h', crate::wire::haproxy::hold_for_any),
             (b's', crate::wire::sasl::plain::hold_for_any),
+            (b't', crate::tls::clients::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

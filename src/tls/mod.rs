@@ -31,7 +31,7 @@ pub mod suites;
 #[cfg(test)]
 mod support;
 pub mod ticket;
-mod unlock;
+pub mod unlock;
 pub mod verify;
 
 use std::sync::{Arc, OnceLock};

@@ -198,3 +198,107 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let byte = |pair: &[u8; 2]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
     rest.is_empty().then(|| pairs.iter().map(byte).collect()).flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tls::support::Desk;
+
+    fn with(all: &[&str]) -> Phrases {
+        all.iter().map(|phrase| Zeroizing::new(phrase.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn what_openssl_locks_is_opened() {
+        let desk = Desk::new();
+        desk.openssl("genrsa -traditional -out rsa.key 2048");
+        desk.openssl("ecparam -genkey -name prime256v1 -noout -out ec.key");
+        for (name, how) in [
+            ("rsa", "pkey -aes256"),
+            ("rsa", "pkey -aes128"),
+            ("rsa", "pkey -des3"),
+            ("ec", "pkey -aes192"),
+            ("ec", "pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA512"),
+            ("ec", "pkcs8 -topk8 -v2 aes-128-cbc -v2prf hmacWithSHA1"),
+            ("ec", "pkcs8 -topk8 -scrypt -scrypt_N 1024"),
+            ("rsa", "rsa -traditional -aes128"),
+            ("rsa", "rsa -traditional -aes192"),
+            ("rsa", "rsa -traditional -aes256"),
+            ("rsa", "rsa -traditional -des3"),
+            ("ec", "ec -aes256"),
+            ("ec", "ec -des3"),
+        ] {
+            desk.openssl(&format!("{how} -in {name}.key -passout pass:o:-)k -out locked.key"));
+            desk.openssl(&format!(
+                "pkcs8 -topk8 -nocrypt -in {name}.key -outform DER -out {name}.p8"
+            ));
+            let text = std::fs::read(desk.path("locked.key")).unwrap();
+            assert_eq!(pem::key(&text).map(drop), Err(Why::Encrypted));
+            assert_eq!(key(&text, &with(&["wrong", ""])).map(drop), Err(Unopened::Phrase), "{how}");
+            let opened = key(&text, &with(&["wrong", "o:-)k", "other"])).unwrap();
+            // The older form holds what OpenSSL writes in the clear, too.
+            let plain = match &opened {
+                PrivateKeyDer::Pkcs8(_) => std::fs::read(desk.path(&format!("{name}.p8"))).unwrap(),
+                _ => {
+                    let text = std::fs::read(desk.path(&format!("{name}.key"))).unwrap();
+                    pem::key(&text).unwrap().secret_der().to_vec()
+                }
+            };
+            assert_eq!(opened.secret_der(), plain, "{how}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_way_is_named() {
+        let desk = Desk::new();
+        desk.openssl("ecparam -genkey -name prime256v1 -noout -out ec.key");
+        for (how, want) in [
+            ("ec -camellia128", "CAMELLIA-128-CBC,"),
+            ("pkey -camellia128", ""),
+            ("pkcs8 -topk8 -v1 PBE-SHA1-3DES", ""),
+        ] {
+            desk.openssl(&format!("{how} -in ec.key -passout pass:x -out locked.key"));
+            let text = std::fs::read(desk.path("locked.key")).unwrap();
+            let Err(Unopened::Form(form)) = key(&text, &with(&["x"])) else { panic!("{how}") };
+            assert!(form.starts_with(want) && !form.contains('\n'), "{how}: {form}");
+        }
+        let none = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n";
+        for text in [
+            format!("{none}DEK-Info: AES-128-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n"),
+            format!("{none}DEK-Info: AES-128-CBC\n\nAAAA\n-----END EC PRIVATE KEY-----\n"),
+            format!("{none}\n????\n-----END EC PRIVATE KEY-----\n"),
+        ] {
+            assert!(
+                matches!(key(text.as_bytes(), &with(&["x"])), Err(Unopened::Form(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn phrases_are_lines() {
+        let desk = Desk::new();
+        for (text, want) in [
+            ("one", vec!["one"]),
+            ("one\ntwo\r\n\n three \n", vec!["one", "two", " three "]),
+            ("", vec![""]),
+            ("\n\r\n", vec![""]),
+        ] {
+            desk.write("phrases", text);
+            assert_eq!(phrases(&desk.path("phrases")).unwrap(), with(&want), "{text:?}");
+        }
+        assert_eq!(phrases(&desk.path("lost")), Err(Why::Missing));
+    }
+
+    const LINES: &str = "(-----(BEGIN|END) (RSA|EC|ENCRYPTED) PRIVATE KEY-----\n|[A-Z]{0,5}=?\n|\
+        Proc-Type: 4,ENCRYPTED\n|DEK-Info: (AES-256|DES-EDE3)-CBC,([0-9A-F]{16}){0,2}\n){0,12}";
+
+    proptest! {
+        #[test]
+        fn any_pem_like_text_is_tried_without_panic(input in LINES) {
+            hold_for_any(input.as_bytes());
+        }
+    }
+}

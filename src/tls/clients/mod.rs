@@ -225,6 +225,24 @@ fn pem(der: &[u8]) -> String {
     pem
 }
 
+/// What must hold for any bytes as a certificate: whoever shows them is not let in, and what is told
+/// of them is one line of ASCII each.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let (verify, trust) = (Verify::On, Arc::new(Trust::new(trust::Sources::default())));
+    let sent = [CertificateDer::from(input), CertificateDer::from(input)];
+    for sent in [&sent[..1], &sent] {
+        let client = Clients::new(verify, 1, trust.clone()).judge(Some(sent), UnixTime::now());
+        assert!(client.bar().is_some() && client.name().is_none());
+        let told = client.told().expect("it was asked for a certificate");
+        let Told { verify, subject, issuer, serial, fingerprint, pem: _ } = told;
+        for text in [verify, subject, issuer, serial, fingerprint] {
+            assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text:?}");
+        }
+    }
+    let _ = crl::Crl::read(input);
+}
+
 /// Asks for a certificate, takes any and none, and wants a proof that its key is at hand.
 #[derive(Debug)]
 struct Asking {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub protocols: Protocols,
     /// Of TLS 1.2, in order.
     pub ciphers: Vec<CipherSuite>,
+    /// Of TLS 1.3, in order.
+    pub ciphersuites: Vec<CipherSuite>,
     pub prefer_server_ciphers: bool,
     pub curves: Vec<NamedGroup>,
     pub session_cache: SessionCache,
@@ -62,6 +64,7 @@ impl Default for Settings {
             client_trust: Sources::default(),
             protocols: Protocols::Both,
             ciphers: suites::ciphers(CIPHERS).expect("a list that selects"),
+            ciphersuites: suites::all_ciphersuites(),
             prefer_server_ciphers: false,
             curves: DEFAULT_KX_GROUPS.iter().map(|group| group.name()).collect(),
             session_cache: SessionCache::None,
@@ -98,6 +101,8 @@ impl Settings {
             protocols: protocols(block, "ssl_protocols", &mut notices).unwrap_or(outer.protocols),
             ciphers: checked(block, "ssl_ciphers", suites::ciphers)
                 .unwrap_or_else(|| outer.ciphers.clone()),
+            ciphersuites: ciphersuites(block, &mut notices)
+                .unwrap_or_else(|| outer.ciphersuites.clone()),
             prefer_server_ciphers: block
                 .flag("ssl_prefer_server_ciphers")
                 .unwrap_or(outer.prefer_server_ciphers),
@@ -116,6 +121,15 @@ impl Settings {
             ));
         }
         no_early_data(block);
+        if block.flag("ssl_certificate_compression") == Some(true)
+            && let Some(at) = block.statement("ssl_certificate_compression")
+        {
+            notices.push(format!(
+                "\"ssl_certificate_compression\" has no effect: certificates are sent as they are, \
+                 in {}",
+                at.place()
+            ));
+        }
         if block.name() == "server" {
             settings.check_pairs(block);
             settings.check_trust(block);
@@ -218,6 +232,42 @@ impl UpstreamSettings {
                 .unwrap_or(outer.protocols),
         }
     }
+}
+
+/// `ssl_conf_command`: what of OpenSSL's own configuration there is here. Nothing of it is passed
+/// over that could weaken or strengthen something.
+fn ciphersuites(block: &Block, notices: &mut Vec<String>) -> Option<Vec<CipherSuite>> {
+    let mut chosen = None;
+    for at in block.all("ssl_conf_command") {
+        let (name, value) = (at.arg(0).unwrap_or_default(), at.arg(1).unwrap_or_default());
+        let mut note = |what: &str, why: &str| {
+            notices.push(format!("\"ssl_conf_command {name}\": {what} {why}, in {}", at.place()));
+        };
+        match name {
+            "Ciphersuites" => match suites::ciphersuites(value) {
+                Ok((found, gone)) => {
+                    if !gone.is_empty() {
+                        note(&gone.join(", "), "is not offered");
+                    }
+                    chosen = Some(found);
+                }
+                Err(text) => block.fault(at, format!("\"ssl_conf_command {name}\": {text}")),
+            },
+            // How, not whether: the order is the client's, and the kernel does no TLS here.
+            "Options" if value.split(',').all(|word| ["KTLS", "PrioritizeChaCha"].contains(&word)) => {
+                note(value, "has no effect");
+            }
+            _ => block.fault(
+                at,
+                format!(
+                    "\"ssl_conf_command {name} {value}\" is not supported, there is no OpenSSL: only \
+                     \"Ciphersuites\" is; for others there are ssl_protocols, ssl_ciphers, \
+                     ssl_ecdh_curve, ssl_prefer_server_ciphers and ssl_session_tickets"
+                ),
+            ),
+        }
+    }
+    chosen
 }
 
 /// What was sent early can be sent again by somebody else (RFC 8446 §8), a login among it.

@@ -60,7 +60,7 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "The ciphers for TLS 1.2, in OpenSSL's language. There are six, all with forward \
               secrecy: ECDHE with ECDSA or RSA, and AES256-GCM, AES128-GCM or CHACHA20-POLY1305. \
               A list that leaves none is an error. As with OpenSSL, the ciphers of TLS 1.3 are \
-              not chosen by it.",
+              not chosen by it but by `ssl_conf_command Ciphersuites`.",
     },
     Directive {
         name: "ssl_prefer_server_ciphers",
@@ -79,6 +79,25 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "The groups for the key exchange, in order of preference, with colons between: \
               `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `SecP256r1MLKEM768`. `auto` \
               is the first four.",
+    },
+    Directive {
+        name: "ssl_conf_command",
+        within: CLIENT,
+        takes: Takes::Args(2, 2),
+        repeats: true,
+        default: "",
+        doc: "`Ciphersuites LIST` chooses and orders the ciphers of TLS 1.3, with colons between: \
+              `TLS_AES_256_GCM_SHA384`, `TLS_AES_128_GCM_SHA256`, \
+              `TLS_CHACHA20_POLY1305_SHA256`. `Options` `KTLS` and `PrioritizeChaCha` are without \
+              effect. Other commands of OpenSSL are errors.",
+    },
+    Directive {
+        name: "ssl_certificate_compression",
+        within: CLIENT,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "off",
+        doc: "Taken for nginx's sake and without effect: certificates are sent as they are.",
     },
     Directive {
         name: "ssl_dhparam",

@@ -171,3 +171,33 @@ fn what_clients_must_show_is_as_in_mail() {
     assert_eq!(settings.passwords, Some("pass".into()));
     assert_eq!((mail.faults(), server.faults()), (vec![], vec![]));
 }
+
+#[test]
+fn of_openssls_own_commands_only_ciphersuites_is_heeded() {
+    let read = |text: &str| {
+        let block = Block::parse(text);
+        let settings = Settings::read(&block, &Settings::default());
+        (settings, block.faults())
+    };
+    let (settings, faults) = read(
+        "ssl_conf_command Options PrioritizeChaCha;
+         ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256;
+         ssl_certificate_compression on;",
+    );
+    assert_eq!(settings.ciphersuites, [CipherSuite::TLS13_AES_128_GCM_SHA256]);
+    assert_eq!(faults, [] as [&str; 0]);
+    assert_eq!(settings.notices.len(), 3, "{:?}", settings.notices);
+    for command in [
+        "Ciphersuites TLS_SHINY",
+        "Ciphersuites TLS_AES_128_CCM_SHA256",
+        "Options -SessionTicket",
+        "Options KTLS,UnsafeLegacyRenegotiation",
+        "MinProtocol TLSv1.3",
+        "SignatureAlgorithms ECDSA+SHA256",
+    ] {
+        let (settings, faults) = read(&format!("ssl_conf_command {command};"));
+        assert_eq!(faults.len(), 1, "{command}");
+        assert!(faults[0].contains(command.split(' ').next().unwrap()), "{faults:?}");
+        assert_eq!(settings, Settings::default());
+    }
+}

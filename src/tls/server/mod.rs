@@ -181,7 +181,7 @@ pub fn config(
 ) -> (Arc<Config>, Vec<Fault>) {
     let context = context(settings, &identity, alpn);
     let provider = CryptoProvider {
-        cipher_suites: suites::suites(&settings.ciphers),
+        cipher_suites: suites::suites(&settings.ciphersuites, &settings.ciphers),
         kx_groups: suites::groups(&settings.curves),
         ..CryptoProvider::clone(provider())
     };
@@ -228,6 +228,9 @@ fn context(settings: &Settings, identity: &Identity, alpn: &[&str]) -> Context {
         "{files:?} {:?} {:?} {:?} {alpn:?}",
         settings.protocols, settings.ciphers, settings.curves
     );
+    if settings.ciphersuites != suites::all_ciphersuites() {
+        let _ = write!(text, " {:?}", settings.ciphersuites);
+    }
     if settings.verify_client != Verify::Off {
         // Whoever was not asked, or asked for something else, is asked anew.
         let Settings { verify_client, verify_depth, client_trust, .. } = settings;
