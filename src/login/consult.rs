@@ -8,7 +8,7 @@ use crate::wire::sasl::scram::Verifier;
 pub enum Question {
     /// SCRAM: against what is this user's proof checked? The attempt has no secret yet. A desk
     /// answers for a user that nobody knows too, so that nobody learns who is known.
-    Verifier(Attempt),
+    Verifier(Box<Attempt>),
     /// GSSAPI: the client's token.
     Token(Vec<u8>),
 }
@@ -19,7 +19,7 @@ impl Question {
     pub fn claiming(self, claims: &Claims) -> Self {
         match self {
             Self::Verifier(attempt) => {
-                Self::Verifier(Attempt { claims: claims.clone(), ..attempt })
+                Self::Verifier(Box::new(Attempt { claims: claims.clone(), ..*attempt }))
             }
             Self::Token(token) => Self::Token(token),
         }

@@ -35,7 +35,7 @@ pub struct Site {
     pub settings: Settings,
     pub offer: Offered,
     /// Absent where the server has no certificate at all.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<crate::tls::server::Config>>,
     pub router: Router,
     /// `limit_conn`
     pub connections: Connections,

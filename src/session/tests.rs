@@ -158,7 +158,7 @@ impl Client {
     }
 
     /// Takes what has been said to it by now.
-    async fn heard(&mut self) -> String {
+    async fn heard(&self) -> String {
         settle().await;
         let mut bytes = vec![0; 4096];
         match self.line.try_read(&mut bytes) {

@@ -407,7 +407,7 @@ impl login::Desk for Desk<'_> {
 
     async fn advise(&self, question: Question) -> Result<Advice, Refusal> {
         match question {
-            Question::Verifier(attempt) => self.verifier(attempt).await,
+            Question::Verifier(attempt) => self.verifier(*attempt).await,
             Question::Token(_) => Err(Refusal::new(Kind::Internal)),
         }
     }

@@ -214,7 +214,8 @@ fn advice_that_is_refused_ends_the_exchange() {
     let (exchange, _) =
         Exchange::begin(Mechanism::Plain, None, &Guest::default(), &Offer::default());
     act.clear();
-    front.state = front.stepped(exchange, Step::Consult(Question::Token(Vec::new())), &mut act);
+    front.state =
+        front.stepped(exchange, Step::Consult(crate::login::Question::Token(Vec::new())), &mut act);
     assert!(matches!(act.pop(), Some(Action::Consult(_))));
     front.on(Event::Advised(Err(Refusal::new(Kind::BadCredentials))), &mut act);
     assert!(matches!(front.state, State::Ready));
