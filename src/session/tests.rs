@@ -202,7 +202,7 @@ async fn drive(
         script(&mut client).await;
         client
     };
-    let ((done, age), mut client) = tokio::join!(driving, playing);
+    let ((done, age), client) = tokio::join!(driving, playing);
     let heard = client.heard().await;
     (done, heard, age)
 }
