@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -17,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 use tokio_rustls::TlsConnector;
 
-use crate::{Result, tls};
+use crate::{Result, submission, tls};
 
 const USERS: u64 = 1_000;
 /// How much of a message is taken at once.
@@ -63,6 +65,8 @@ pub enum Work {
     Fetch,
     /// NOOP and its answer, again and again
     Noop,
+    /// Connect, log in, hand in a message of 10 kB, leave
+    Submit,
     /// Log in, say `ready` and hold the sessions until standard input ends
     Idle,
 }
@@ -147,6 +151,9 @@ async fn client(crowd: Rc<Crowd>) -> Result<Vec<Session>> {
                 return Err("the server would not resume, or resumed unasked".into());
             }
             session.stream.shutdown().await?;
+        } else if crowd.args.work == Work::Submit {
+            session.submit(turn % USERS).await?;
+            crowd.did(began, submission::SIZE as u64);
         } else {
             session.log_in(turn % USERS).await?;
         }
@@ -155,7 +162,7 @@ async fn client(crowd: Rc<Crowd>) -> Result<Vec<Session>> {
         }
         match crowd.args.work {
             Work::Login => session.log_out().await?,
-            Work::Handshake => {}
+            Work::Handshake | Work::Submit => {}
             Work::Noop => session.again(&crowd, Session::noop).await?,
             Work::Fetch => session.again(&crowd, Session::fetch).await?,
             Work::Idle => held.push(session),
@@ -212,7 +219,7 @@ impl Session {
         };
         let mut session = Self { stream, heard: Vec::with_capacity(256), resumed };
         let greeting = session.line().await?;
-        match greeting.starts_with(b"* OK") {
+        match greeting.starts_with(b"* OK") || greeting.starts_with(b"220 ") {
             true => Ok(session),
             false => Err(unexpected(&greeting)),
         }
@@ -220,6 +227,44 @@ impl Session {
 
     async fn log_in(&mut self, user: u64) -> Result<()> {
         self.ask(&format!("a LOGIN user{user:04}@{} secret\r\n", tls::NAME)).await
+    }
+
+    /// A message as mail programs hand it in: each step waits for its answer.
+    async fn submit(&mut self, user: u64) -> Result<()> {
+        let login = format!("\0user{user:04}@{}\0secret", tls::NAME);
+        let login = format!("AUTH PLAIN {}\r\n", STANDARD.encode(login));
+        for (line, code) in [
+            ("EHLO client.bench.example\r\n", "250"),
+            (&*login, "235"),
+            ("MAIL FROM:<a@bench.example>\r\n", "250"),
+            ("RCPT TO:<b@bench.example>\r\n", "250"),
+            ("DATA\r\n", "354"),
+        ] {
+            self.say(line).await?;
+            self.reply(code).await?;
+        }
+        let message = MAIL.with(Rc::clone);
+        self.stream.write_all(&message).await?;
+        self.stream.flush().await?;
+        self.reply("250").await?;
+        self.say("QUIT\r\n").await?;
+        self.reply("221").await?;
+        while self.stream.read_buf(&mut self.heard).await? > 0 {
+            self.heard.clear();
+        }
+        Ok(())
+    }
+
+    /// The last line of an SMTP reply with this code.
+    async fn reply(&mut self, code: &str) -> Result<()> {
+        loop {
+            let line = self.line().await?;
+            match (line.starts_with(code.as_bytes()), line.get(3)) {
+                (true, Some(b'-')) => {}
+                (true, Some(b' ')) => return Ok(()),
+                _ => return Err(unexpected(&line)),
+            }
+        }
     }
 
     async fn log_out(&mut self) -> Result<()> {
@@ -307,6 +352,7 @@ impl Session {
 }
 
 thread_local! {
+    static MAIL: Rc<Vec<u8>> = Rc::new(submission::message());
     static GULP_SPACE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

@@ -21,6 +21,7 @@ mod mock;
 mod peers;
 mod rounds;
 mod spent;
+mod submission;
 mod syscalls;
 mod table;
 mod tls;

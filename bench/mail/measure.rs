@@ -23,6 +23,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     MsPerLogin,
+    MsPerMessage,
     SecondsPerGb,
     UsPerRoundTrip,
     UsPerHandshake,
@@ -69,11 +70,16 @@ const fn resumed(row: Measure) -> Measure {
 }
 
 use Bound::{Count, Seconds};
-use Unit::{KibPerSession, MsLatency, MsPerLogin, SecondsPerGb, UsPerHandshake, UsPerRoundTrip};
+use Unit::{
+    KibPerSession, MsLatency, MsPerLogin, MsPerMessage, SecondsPerGb, UsPerHandshake,
+    UsPerRoundTrip,
+};
 
 pub const ALL: &[Measure] = &[
     row("login-plain", MsPerLogin, Some(0.90), "login", 256, Count(16_000)),
     over_tls(row("login-tls", MsPerLogin, Some(0.65), "login", 256, Count(8_000))),
+    row("submit-plain", MsPerMessage, Some(1.00), "submit", 64, Count(8_000)),
+    over_tls(row("submit-tls", MsPerMessage, Some(1.00), "submit", 64, Count(8_000))),
     row("fetch-plain", SecondsPerGb, Some(0.55), "fetch", 4, Seconds(4.0)),
     over_tls(row("fetch-tls", SecondsPerGb, Some(0.35), "fetch", 4, Seconds(4.0))),
     row("noop-plain", UsPerRoundTrip, Some(0.95), "noop", 16, Seconds(4.0)),
@@ -105,7 +111,12 @@ impl Measure {
 
     /// What the clients' side of it is started with.
     pub fn load(&self, peer: &Peer, folder: &Path, post_quantum: bool) -> Vec<String> {
-        let at: SocketAddr = if self.tls { peer.tls } else { peer.plain };
+        let at: SocketAddr = match (self.work, self.tls) {
+            ("submit", true) => peer.smtps,
+            ("submit", false) => peer.smtp,
+            (_, true) => peer.tls,
+            (_, false) => peer.plain,
+        };
         let mut line =
             vec!["load".to_owned(), self.work.to_owned(), "--to".to_owned(), at.to_string()];
         let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
@@ -140,7 +151,7 @@ impl Measure {
 
     fn per_unit(&self, cost: f64, did: &Did) -> f64 {
         match self.unit {
-            MsPerLogin => cost * 1e3 / did.done,
+            MsPerLogin | MsPerMessage => cost * 1e3 / did.done,
             SecondsPerGb => cost * 1e9 / did.bytes,
             UsPerRoundTrip | UsPerHandshake => cost * 1e6 / did.done,
             KibPerSession | MsLatency => cost,

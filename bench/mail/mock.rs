@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::{Result, tls};
+use crate::{Result, submission, tls};
 
 const CAPABILITY: &str = "CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN ID LITERAL+";
 /// The message that every FETCH brings.
@@ -39,6 +39,12 @@ pub struct Args {
     /// Where IMAP is served over TLS
     #[arg(long, requires = "certificate")]
     imaps: Option<SocketAddr>,
+    /// Where SMTP is served in the clear
+    #[arg(long)]
+    smtp: Option<SocketAddr>,
+    /// Where SMTP is served over TLS
+    #[arg(long, requires = "certificate")]
+    smtps: Option<SocketAddr>,
     /// The folder with cert.pem and key.pem
     #[arg(long)]
     certificate: Option<PathBuf>,
@@ -55,6 +61,8 @@ enum Speaks {
     Imap(Rc<str>),
     Imaps(Rc<str>, tokio_rustls::TlsAcceptor),
     Auth(Rc<str>),
+    Smtp,
+    Smtps(tokio_rustls::TlsAcceptor),
 }
 
 pub async fn serve(args: Args) -> Result<()> {
@@ -64,6 +72,10 @@ pub async fn serve(args: Args) -> Result<()> {
     if let (Some(at), Some(folder)) = (args.imaps, &args.certificate) {
         let config: std::sync::Arc<ServerConfig> = tls::server(folder)?;
         listeners.push((at, Speaks::Imaps(greeting, config.into())));
+    }
+    listeners.extend(args.smtp.map(|at| (at, Speaks::Smtp)));
+    if let (Some(at), Some(folder)) = (args.smtps, &args.certificate) {
+        listeners.push((at, Speaks::Smtps(tls::server(folder)?.into())));
     }
     if let Some(at) = args.auth {
         let answer = format!(
@@ -107,6 +119,11 @@ async fn serve_one(stream: TcpStream, speaks: Speaks) {
     let _ = match speaks {
         Speaks::Imap(greeting) => imap(stream, &greeting).await,
         Speaks::Auth(answer) => auth(stream, &answer).await,
+        Speaks::Smtp => submission::serve(stream).await,
+        Speaks::Smtps(acceptor) => match acceptor.accept(stream).await {
+            Ok(stream) => Box::pin(submission::serve(stream)).await,
+            Err(error) => Err(error),
+        },
         Speaks::Imaps(greeting, acceptor) => match acceptor.accept(stream).await {
             Ok(stream) => Box::pin(imap(stream, &greeting)).await,
             Err(error) => Err(error),

@@ -38,6 +38,8 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// The mail server's port.
     pub mock: u16,
+    /// Its port for SMTP.
+    pub mock_smtp: u16,
     /// The port of an `auth_http` responder outside nginx; nginx answers itself without it.
     pub auth: Option<u16>,
     /// This program.
@@ -52,6 +54,8 @@ pub struct Peer {
     pub name: String,
     pub plain: SocketAddr,
     pub tls: SocketAddr,
+    pub smtp: SocketAddr,
+    pub smtps: SocketAddr,
     /// What starts it, for whoever wants to do so by hand.
     pub line: Vec<String>,
     folder: PathBuf,
@@ -67,15 +71,17 @@ impl Peer {
         for file in ["cert.pem", "key.pem"] {
             fs::copy(around.folder.join(file), folder.join(file))?;
         }
-        let (plain, tls) = (free_port()?, free_port()?);
+        let ports = Ports {
+            plain: free_port()?,
+            tls: free_port()?,
+            smtp: free_port()?,
+            smtps: free_port()?,
+        };
         let here = folder.display().to_string();
         let line = match kind {
-            Kind::Direct => mock_line(around, plain, Some(tls), None),
+            Kind::Direct => mock_line(around, &ports, true, None),
             Kind::Nginx { buffer } => {
-                fs::write(
-                    folder.join("nginx.conf"),
-                    nginx(plain, tls, buffer.as_deref(), around)?,
-                )?;
+                fs::write(folder.join("nginx.conf"), nginx(&ports, buffer.as_deref(), around)?)?;
                 let words = ["nginx", "-p", &here, "-c", "nginx.conf"];
                 words.map(str::to_owned).to_vec()
             }
@@ -90,7 +96,7 @@ impl Peer {
                 let id = if *imap_id { "on" } else { "off" };
                 fs::write(
                     folder.join("gatepost.conf"),
-                    gatepost(plain, tls, id, (main, mail), around),
+                    gatepost(&ports, id, (main, mail), around),
                 )?;
                 let program = fs::canonicalize(program)?.display().to_string();
                 let words = [&program, "-p", &here, "-c", "gatepost.conf"];
@@ -99,8 +105,10 @@ impl Peer {
         };
         Ok(Self {
             name: name.to_owned(),
-            plain: local(plain),
-            tls: local(tls),
+            plain: local(ports.plain),
+            tls: local(ports.tls),
+            smtp: local(ports.smtp),
+            smtps: local(ports.smtps),
             line,
             folder,
             running: None,
@@ -111,9 +119,19 @@ impl Peer {
     pub fn back(around: &Surroundings) -> Result<Self> {
         let folder = around.folder.join("mock");
         fs::create_dir_all(&folder)?;
-        let line = mock_line(around, around.mock, None, around.auth);
-        let at = local(around.mock);
-        Ok(Self { name: "mock".to_owned(), plain: at, tls: at, line, folder, running: None })
+        let ports = Ports { plain: around.mock, tls: 0, smtp: around.mock_smtp, smtps: 0 };
+        let line = mock_line(around, &ports, false, around.auth);
+        let (at, smtp) = (local(around.mock), local(around.mock_smtp));
+        Ok(Self {
+            name: "mock".to_owned(),
+            plain: at,
+            tls: at,
+            smtp,
+            smtps: smtp,
+            line,
+            folder,
+            running: None,
+        })
     }
 
     /// Starts the peer and waits until it accepts.
@@ -128,7 +146,7 @@ impl Peer {
             .map_err(|error| format!("{}: {error}", self.line[0]))?;
         self.running = Some(child);
         let late = Instant::now() + PATIENCE;
-        for at in [self.plain, self.tls] {
+        for at in [self.plain, self.tls, self.smtp, self.smtps] {
             while TcpStream::connect(at).await.is_err() {
                 let ended = self.running.as_mut().map_or(Ok(None), Child::try_wait)?;
                 if ended.is_some() || Instant::now() > late {
@@ -214,18 +232,28 @@ pub fn free_port() -> Result<u16> {
     Err("no free port on 127.0.0.1".into())
 }
 
+/// Where a peer listens.
+struct Ports {
+    plain: u16,
+    tls: u16,
+    smtp: u16,
+    smtps: u16,
+}
+
 fn mock_line(
     around: &Surroundings,
-    imap: u16,
-    imaps: Option<u16>,
+    ports: &Ports,
+    over_tls: bool,
     auth: Option<u16>,
 ) -> Vec<String> {
     let mut line = vec![around.bench.display().to_string(), "mock".to_owned()];
     let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
-    say("--imap", local(imap).to_string());
+    say("--imap", local(ports.plain).to_string());
+    say("--smtp", local(ports.smtp).to_string());
     say("--certificate", around.folder.display().to_string());
-    if let Some(port) = imaps {
-        say("--imaps", local(port).to_string());
+    if over_tls {
+        say("--imaps", local(ports.tls).to_string());
+        say("--smtps", local(ports.smtps).to_string());
     }
     if let Some(port) = auth {
         say("--auth", local(port).to_string());
@@ -236,7 +264,9 @@ fn mock_line(
     line
 }
 
-fn nginx(plain: u16, tls: u16, buffer: Option<&str>, around: &Surroundings) -> Result<String> {
+fn nginx(ports: &Ports, buffer: Option<&str>, around: &Surroundings) -> Result<String> {
+    let Ports { plain, tls, smtp, smtps } = ports;
+    let mock_smtp = around.mock_smtp;
     let module = ["/usr/lib/nginx/modules", "/usr/share/nginx/modules", "/usr/lib64/nginx/modules"]
         .map(|folder| Path::new(folder).join("ngx_mail_module.so"))
         .into_iter()
@@ -272,6 +302,12 @@ http {{
             add_header Auth-Port {mock};
             return 204;
         }}
+        location /smtp {{
+            add_header Auth-Status OK;
+            add_header Auth-Server 127.0.0.1;
+            add_header Auth-Port {mock_smtp};
+            return 204;
+        }}
     }}
 }}
 mail {{
@@ -284,19 +320,22 @@ mail {{
     ssl_protocols TLSv1.2 TLSv1.3;
     server {{ listen 127.0.0.1:{plain}; protocol imap; }}
     server {{ listen 127.0.0.1:{tls} ssl; protocol imap; }}
+    server {{
+        listen 127.0.0.1:{smtp};
+        listen 127.0.0.1:{smtps} ssl;
+        protocol smtp;
+        auth_http 127.0.0.1:{own}/smtp;
+        xclient off;
+        proxy_smtp_auth on;
+    }}
 }}
 "
     ))
 }
 
-fn gatepost(
-    plain: u16,
-    tls: u16,
-    id: &str,
-    (main, mail): (&str, &str),
-    around: &Surroundings,
-) -> String {
-    let (mock, files, name) = (around.mock, around.files, tls::NAME);
+fn gatepost(ports: &Ports, id: &str, (main, mail): (&str, &str), around: &Surroundings) -> String {
+    let Ports { plain, tls, smtp, smtps } = ports;
+    let (mock, mock_smtp, files, name) = (around.mock, around.mock_smtp, around.files, tls::NAME);
     format!(
         "daemon off;
 pid run/gatepost.pid;
@@ -317,6 +356,18 @@ mail {{
     {mail}
     server {{ listen 127.0.0.1:{plain}; protocol imap; }}
     server {{ listen 127.0.0.1:{tls} ssl; protocol imap; }}
+    server {{
+        listen 127.0.0.1:{smtp};
+        protocol smtp;
+        route {{ default 127.0.0.1:{mock_smtp}; }}
+        xclient off;
+    }}
+    server {{
+        listen 127.0.0.1:{smtps} ssl;
+        protocol smtp;
+        route {{ default 127.0.0.1:{mock_smtp}; }}
+        xclient off;
+    }}
 }}
 "
     )

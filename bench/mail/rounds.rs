@@ -68,6 +68,7 @@ pub async fn run(args: Args) -> Result<()> {
     let around = Surroundings {
         folder: folder.path().to_owned(),
         mock: free_port()?,
+        mock_smtp: free_port()?,
         auth: args.auth_by_mock.then(free_port).transpose()?,
         bench: std::env::current_exe()?,
         greeting: args.greeting.clone(),

@@ -73,10 +73,12 @@ fn per_second(
 fn unit(unit: Unit, calls: bool) -> &'static str {
     match unit {
         Unit::MsPerLogin if calls => "per login",
+        Unit::MsPerMessage if calls => "per message",
         Unit::SecondsPerGb if calls => "per MiB",
         Unit::UsPerRoundTrip if calls => "per round trip",
         Unit::UsPerHandshake if calls => "per handshake",
         Unit::MsPerLogin => "ms/login",
+        Unit::MsPerMessage => "ms/message",
         Unit::SecondsPerGb => "s/GB",
         Unit::UsPerRoundTrip => "µs/round trip",
         Unit::UsPerHandshake => "µs/handshake",

@@ -9,7 +9,7 @@ use super::logs::{self, Formats};
 use super::names::Resolvers;
 use super::{Options, registry};
 use crate::config::{self, Block, Tree};
-use crate::login::{Offer, StartTls, Words, words};
+use crate::login::{Mechanism, Mechanisms, Offer, StartTls, Words, words};
 use crate::net::listen::Listen;
 use crate::observe::access::Access;
 use crate::observe::format::Format;
@@ -360,11 +360,16 @@ impl Server {
             }
             config
         });
+        let has_handler = self.route.auth_http.is_some();
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
                 tells: plain.tells.clone(),
                 security: security(&plain.tls, connectors)?,
+                connector: match has_handler && plain.tls.mode == Mode::Off {
+                    true => connectors.connector(&plain.tls).ok(),
+                    false => None,
+                },
             }))
         };
         let mut groups = HashMap::new();
@@ -416,7 +421,7 @@ impl Server {
             name: settings.names.first().cloned().unwrap_or_default(),
             greeting: face.greeting.clone(),
             capabilities: face.capabilities.clone().unwrap_or_default(),
-            mechanisms: face.mechanisms,
+            mechanisms: self.mechanisms(),
             starttls: settings.starttls,
             has_tls,
             asks_certificates: false,
@@ -424,6 +429,31 @@ impl Server {
             client_buffer: face.client_buffer,
             id: settings.imap_id.clone(),
         }
+    }
+}
+
+impl Server {
+    /// What is offered of what is configured: what can succeed.
+    ///
+    /// Some mechanisms give us nothing to log in with upstream. Somebody must, and where the table
+    /// decides, somebody must have checked the client first.
+    fn mechanisms(&self) -> Mechanisms {
+        let configured = match self.words.name {
+            "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),
+            _ => self.settings.face(self.words).mechanisms,
+        };
+        if self.route.auth_http.is_some() {
+            return configured;
+        }
+        let mut all = self.groups.values().chain([&self.towards]);
+        let has_master = all.any(|plain| plain.tells.master.is_some());
+        let asks_certificates = false;
+        configured.iter().fold(Mechanisms::default(), |set, one| match one {
+            Mechanism::Apop | Mechanism::CramMd5 | Mechanism::ScramSha256 => set,
+            Mechanism::External if !(has_master && asks_certificates) => set,
+            Mechanism::Gssapi if !has_master => set,
+            _ => set.with(one),
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::rand;
 use tokio::time::Instant;
 
 use super::site::{Door, Site};
@@ -119,7 +120,7 @@ impl Session {
             secure: self.line(|line| line.tls.is_some()),
             trusted: site.settings.believes(&self.client),
             certificate: None,
-            salt: Box::default(),
+            salt: salt(),
         }
     }
 
@@ -239,4 +240,18 @@ fn name(number: u64) -> Box<str> {
         format!("{seconds:x}-{:x}", std::process::id())
     });
     format!("{}-{number:x}", *BOOT).into()
+}
+
+/// Bytes that nobody can guess.
+pub fn chance<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the system's source of randomness is there");
+    bytes
+}
+
+/// `rnd.time`, as nginx makes it.
+fn salt() -> Box<str> {
+    let number = u64::from_ne_bytes(chance());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("{number}.{}", now.unwrap_or_default().as_secs()).into()
 }

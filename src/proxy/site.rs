@@ -11,6 +11,7 @@ use crate::observe::access::Access;
 use crate::observe::{Log, Metrics, metrics};
 use crate::route::Router;
 use crate::tls::client::Connector;
+use crate::tls::directives::Mode;
 use crate::tls::names::Names;
 
 /// One address that clients come to, and the virtual servers behind it.
@@ -61,6 +62,8 @@ pub struct Towards {
     pub counters: metrics::Upstream,
     pub tells: Tells,
     pub security: Security,
+    /// For logins whose lookup handler wants TLS although `proxy_ssl` is `off`.
+    pub connector: Option<Arc<Connector>>,
 }
 
 /// `proxy_ssl off | on | starttls`.
@@ -75,6 +78,21 @@ impl Door {
     /// The server for clients that ask for no name, or for one that nobody has.
     pub fn default_site(&self) -> Option<&Arc<Site>> {
         self.sites.find(None)
+    }
+}
+
+impl Towards {
+    /// What a lookup handler wants for one login; none where TLS cannot be had.
+    pub fn security_of(&self, mode: Mode) -> Option<Security> {
+        let own = match &self.security {
+            Security::Off => self.connector.as_ref(),
+            Security::Implicit(connector) | Security::StartTls(connector) => Some(connector),
+        };
+        match mode {
+            Mode::Off => Some(Security::Off),
+            Mode::On => own.map(|connector| Security::Implicit(Arc::clone(connector))),
+            Mode::StartTls => own.map(|connector| Security::StartTls(Arc::clone(connector))),
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub use lookup::hold_for_any;
 use crate::http::Names;
 use crate::login::{Attempt, Kind, Refusal, Secret};
 use crate::observe::Level;
+use crate::tls::directives::Mode;
 use group::Server;
 use handler::{Handler, Ruling};
 use table::{Destination, Found, Table};
@@ -69,6 +70,16 @@ pub struct Route {
     pub authzid: Option<Box<[u8]>>,
     /// Replaces the password.
     pub secret: Option<Secret>,
+    /// A lookup handler has vouched for the login: the table cannot.
+    pub is_checked: bool,
+    /// The handler that was asked, `A:P`.
+    pub handler: Option<Box<str>>,
+    /// The upstream's TLS, where the handler has a say in it (`Auth-Upstream-TLS`).
+    pub security: Option<Mode>,
+    /// The master is to log in (`Auth-Upstream-Master`).
+    pub master: bool,
+    /// SCRAM's verifier, as the handler wrote it (`Auth-Verifier`).
+    pub verifier: Option<Box<str>>,
 }
 
 /// No route.
@@ -181,7 +192,12 @@ impl Router {
             Ruling::Accepted(accepted) => {
                 let servers = Arc::new([Server::at(accepted.server)]);
                 let (user, secret) = (accepted.user, accepted.secret);
-                Ok(Route { user, secret, ..self.route(Targets::new(servers, 0, &self.names)) })
+                Ok(Route {
+                    user,
+                    secret,
+                    is_checked: true,
+                    ..self.route(Targets::new(servers, 0, &self.names))
+                })
             }
             Ruling::Refused { text, wait } => {
                 let refusal = Refusal::new(Kind::BadCredentials).with_text(text);
@@ -193,7 +209,18 @@ impl Router {
     }
 
     fn route(&self, targets: Targets) -> Route {
-        Route { targets, group: None, user: None, authzid: None, secret: None }
+        Route {
+            targets,
+            group: None,
+            user: None,
+            authzid: None,
+            secret: None,
+            is_checked: false,
+            handler: None,
+            security: None,
+            master: false,
+            verifier: None,
+        }
     }
 }
 

@@ -78,14 +78,18 @@ impl Listen {
             return Err(r#"invalid number of arguments in "listen" directive"#.to_owned());
         };
         let wrong = |what: &str| format!(r#"{what} in "{place}" of the "listen" directive"#);
-        let endpoints = match Place::parse_listen(place, port).map_err(|e| wrong(&e.to_string()))? {
-            Place::Fixed(endpoint) => vec![endpoint],
-            Place::Named { host, port } => {
-                let mut ips = find(&host).map_err(|_| wrong("host not found"))?;
-                ips.dedup();
-                ips.iter().map(|ip| Endpoint::from(SocketAddr::new(*ip, port))).collect()
+        let mut endpoints = Vec::new();
+        for place in places(place).ok_or_else(|| wrong("invalid port"))? {
+            match Place::parse_listen(&place, port).map_err(|e| wrong(&e.to_string()))? {
+                Place::Fixed(endpoint) => endpoints.push(endpoint),
+                Place::Named { host, port } => {
+                    let mut ips = find(&host).map_err(|_| wrong("host not found"))?;
+                    ips.dedup();
+                    let at = |ip: &IpAddr| Endpoint::from(SocketAddr::new(*ip, port));
+                    endpoints.extend(ips.iter().map(at));
+                }
             }
-        };
+        }
         let [first, ..] = &endpoints[..] else { return Err(wrong("host not found")) };
         let mut listen = Self::new(first.clone());
         for option in options {
@@ -135,6 +139,22 @@ impl Listen {
         }
         Ok(())
     }
+}
+
+/// Every place that a range of ports names, as in `10.0.0.1:8000-8009`; others name themselves.
+fn places(place: &str) -> Option<Vec<String>> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (host, ports) = match place.rsplit_once(':') {
+        Some((host, ports)) => (format!("{host}:"), ports),
+        None => (String::new(), place),
+    };
+    let Some((first, last)) = ports.split_once('-') else { return Some(vec![place.to_owned()]) };
+    if place.starts_with("unix:") || !digits(first) || !digits(last) {
+        return Some(vec![place.to_owned()]); // a path, or a host's name
+    }
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (first > 0 && first <= last)
+        .then(|| (first..=last).map(|port| format!("{host}{port}")).collect())
 }
 
 /// `on`, `off`, or `idle:interval:probes` with at least one of the three.

@@ -56,6 +56,21 @@ fn reads_each_option() {
 }
 
 #[test]
+fn a_range_of_ports_listens_on_each_of_them() {
+    let listens = |text| -> Vec<String> {
+        parse(text).unwrap().iter().map(|listen| listen.endpoint.to_string()).collect()
+    };
+    assert_eq!(listens("127.0.0.1:143-145"), ["127.0.0.1:143", "127.0.0.1:144", "127.0.0.1:145"]);
+    assert_eq!(listens("993-994"), ["0.0.0.0:993", "0.0.0.0:994"]);
+    assert_eq!(listens("[::1]:143-143"), ["[::1]:143"]);
+    assert_eq!(listens("unix:/run/a-b"), ["unix:/run/a-b"]);
+    for wrong in ["127.0.0.1:145-143", "0-1", "143-65536"] {
+        let error = parse(wrong).unwrap_err();
+        assert_eq!(error, format!("invalid port in \"{wrong}\" of the \"listen\" directive"));
+    }
+}
+
+#[test]
 fn a_name_listens_on_each_of_its_addresses() {
     let listens = parse("two.example:993 ssl").unwrap();
     let endpoints: Vec<_> = listens.iter().map(|listen| listen.endpoint.to_string()).collect();

@@ -30,7 +30,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: true,
         doc: "An address the server is reached at: `ADDRESS[:PORT]`, `PORT`, `[V6]:PORT` or \
-              `unix:PATH`, then any of `ssl` (TLS from the first byte), `proxy_protocol` (a PROXY \
+              `unix:PATH`, where a port may be a range (`8000-8009`), then any of `ssl` (TLS from the first byte), `proxy_protocol` (a PROXY \
               header v1 or v2 comes first), `default_server` (serves names that no server has, and \
               clients that name none), `backlog=N`, `rcvbuf=SIZE`, `sndbuf=SIZE`, \
               `ipv6only=on|off`, `so_keepalive=on|off|IDLE:INTERVAL:COUNT`, `bind`, `reuseport`, \

@@ -1,0 +1,425 @@
+//! The desk that rules on a login: finds the upstream, logs in there, and says who it is for.
+
+mod call;
+mod credentials;
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use super::session::{Session, addr, chance};
+use super::site::{Security, Site, Towards};
+use crate::login::{self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Verdict};
+use crate::net::{Endpoint, Stream, connect};
+use crate::observe::Level;
+use crate::observe::access::Status;
+use crate::observe::metrics::{Login, Phase};
+use crate::route::{self, Asker, Route};
+use crate::tls;
+use crate::wire::sasl::scram::Verifier;
+use call::{Call, Client};
+use credentials::{Credentials, Lack};
+
+/// How many addresses one login may try: an upstream with a hundred dead servers must not keep a
+/// client waiting for a hundred timeouts.
+const MOST_TRIES: usize = 6;
+
+/// A logged-in upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    pub stream: Stream,
+    /// What it said beyond its answer to the login.
+    pub unread: Vec<u8>,
+}
+
+/// Rules on the logins of one session.
+#[derive(Debug)]
+pub struct Desk<'a> {
+    session: &'a Session,
+    /// What was found when an exchange asked for a verifier: the ruling goes on from there.
+    found: Mutex<Option<Found>>,
+}
+
+/// An attempt, and where it leads.
+type Found = Result<Route, Refusal>;
+
+/// What went wrong with one address of an upstream.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Connect(#[from] connect::Error),
+    #[error("{0}")]
+    Tls(#[from] tls::error::Error),
+    /// TLS that was begun by STARTTLS.
+    #[error("{0}")]
+    StartTls(String),
+    #[error("upstream timed out")]
+    Silent { greeted: bool },
+    #[error("upstream prematurely closed connection")]
+    Closed { greeted: bool },
+    #[error("upstream sent invalid response: \"{0}\"")]
+    Misbehaved(String),
+    #[error("sending to upstream failed ({0})")]
+    Io(#[from] std::io::Error),
+    #[error("the upstream is this gatepost itself: a loop")]
+    Loop,
+}
+
+impl Error {
+    /// Whether another address may do better. Once the upstream has greeted, it may have heard the
+    /// password, and what it does not like here it will not like elsewhere.
+    fn is_worth_another_try(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_worth_another_try(),
+            Self::Silent { greeted } | Self::Closed { greeted } => !greeted,
+            Self::Tls(_) | Self::StartTls(_) | Self::Io(_) => true,
+            Self::Misbehaved(_) | Self::Loop => false,
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        match self {
+            Self::Connect(_) | Self::Loop => Phase::Connect,
+            Self::Tls(_) | Self::StartTls(_) => Phase::Tls,
+            _ => Phase::Auth,
+        }
+    }
+
+    fn doing(&self) -> &'static str {
+        match self {
+            Self::Connect(_) | Self::Loop => "connecting to upstream",
+            Self::Tls(_) | Self::StartTls(_) => "SSL handshaking with upstream",
+            _ => "reading response from upstream",
+        }
+    }
+}
+
+impl<'a> Desk<'a> {
+    pub fn new(session: &'a Session) -> Self {
+        Self { session, found: Mutex::default() }
+    }
+
+    async fn decide(
+        &self,
+        site: &Arc<Site>,
+        attempt: &Attempt,
+        found: Option<Found>,
+    ) -> Result<(Upstream, Granted), Refusal> {
+        let session = self.session;
+        let ttl = attempt.claims.ttl.map_or(site.settings.ttl, |ttl| ttl.min(site.settings.ttl));
+        if ttl == 0 {
+            let words = "login has passed through too many proxies: a loop";
+            session.log(Level::Error, Some("in auth state"), words);
+            return Err(Refusal::new(Kind::Unavailable));
+        }
+        let (attempt, suffix) = understand(site, attempt);
+        let mut route = match found {
+            Some(found) => found?,
+            None => self.find(site, &attempt).await?,
+        };
+        if attempt.disproved {
+            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
+            return Err(Refusal::new(Kind::BadCredentials));
+        }
+        self.check(&attempt, &route)?;
+        let group = route.group.as_ref().map(|group| group.name.as_str());
+        let towards = Arc::clone(site.towards(group));
+        let overriding;
+        let security = match route.security {
+            None => &towards.security,
+            Some(wanted) => {
+                overriding =
+                    towards.security_of(wanted).ok_or_else(|| self.lacks(Lack::Tls, &route))?;
+                &overriding
+            }
+        };
+        let is_smtp = matches!(site.words.name, "smtp" | "lmtp");
+        let credentials = Credentials::new(&attempt, &route, &towards.tells, is_smtp, &suffix)
+            .map_err(|lack| self.lacks(lack, &route))?;
+        session.line(|line| line.upstream_name = group.map(Into::into));
+        let endpoint = self.client(site, &attempt);
+        let client =
+            Client { endpoint: &endpoint, host: self.host(site, &attempt).await, ttl: ttl - 1 };
+        for _ in 0..MOST_TRIES {
+            let target = match route.targets.next(port(site, security)).await {
+                None => break,
+                Some(Ok(target)) => target,
+                Some(Err(error)) => {
+                    session.log(Level::Error, Some("connecting to upstream"), error);
+                    continue;
+                }
+            };
+            session.line(|line| line.upstream = Some(addr(&target.endpoint)));
+            let greeted = AtomicBool::new(false);
+            let call =
+                Call { session, site, towards: &towards, security, target: &target, greeted };
+            let done = match target.endpoint == session.local {
+                true => Err(Error::Loop),
+                false => call.make(&attempt, &credentials, &client).await,
+            };
+            match done {
+                Ok((upstream, verdict)) => {
+                    return self.settle(site, &towards, &target.endpoint, upstream, verdict);
+                }
+                Err(error) => {
+                    towards.counters.failed(error.phase());
+                    session.log(Level::Error, Some(error.doing()), &error);
+                    if !error.is_worth_another_try() {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Refusal::new(Kind::Unavailable))
+    }
+
+    /// Where the table decides, nobody has checked what the client claims: only what it has proved
+    /// to us, or will to the upstream, counts.
+    fn check(&self, attempt: &Attempt, route: &Route) -> Result<(), Refusal> {
+        let is_proved = route.is_checked
+            || match attempt.mechanism {
+                Mechanism::Login
+                | Mechanism::Plain
+                | Mechanism::AuthLogin
+                | Mechanism::XOauth2
+                | Mechanism::OauthBearer
+                | Mechanism::Unasked => true,
+                Mechanism::External => {
+                    self.session.guest().certificate.as_deref() == Some(attempt.mailbox())
+                }
+                Mechanism::Gssapi => attempt.authzid.is_none(),
+                Mechanism::Apop | Mechanism::CramMd5 | Mechanism::ScramSha256 => false,
+            };
+        if is_proved {
+            return Ok(());
+        }
+        let words = "client login failed: \"nobody has checked this login\"";
+        self.session.log(Level::Info, Some("in auth state"), words);
+        Err(Refusal::new(Kind::Forbidden))
+    }
+
+    /// The login cannot be made, for want of something that an admin must see to.
+    fn lacks(&self, lack: Lack, route: &Route) -> Refusal {
+        let words = match &route.handler {
+            Some(handler) => format!("auth http server {handler} {lack}"),
+            None => format!("the route {lack}"),
+        };
+        self.session.log(Level::Error, Some("in http auth state"), words);
+        Refusal::new(Kind::Internal)
+    }
+
+    async fn find(&self, site: &Site, attempt: &Attempt) -> Found {
+        let session = self.session;
+        let asker = Asker {
+            protocol: site.words.name,
+            client: self.client(site, attempt),
+            attempt: session.line(|line| line.attempts),
+            tls: session.security(),
+            proxied: session.proxied,
+        };
+        let began = Instant::now();
+        let found = site.router.find(attempt, &asker).await;
+        let took = began.elapsed();
+        session.line(|line| line.lookup = Some(took));
+        if let Ok(route) = &found {
+            let group = route.group.as_ref().map(|group| group.name.as_str());
+            site.towards(group).counters.took(Phase::Lookup, took);
+        }
+        found.map_err(|not_found| {
+            if let Some(cause) = &not_found.cause {
+                let doing = match cause {
+                    route::Error::Handler(_) => "in http auth state",
+                    _ => "in auth state",
+                };
+                session.log(cause.level(), Some(doing), cause);
+            }
+            if let Some(text) = &not_found.refusal.text {
+                let words = format!("client login failed: \"{text}\"");
+                session.log(Level::Info, Some("in http auth state"), words);
+            }
+            not_found.refusal
+        })
+    }
+
+    /// The client's host name, for SMTP upstreams: as a trusted peer claims, or as DNS has it.
+    async fn host(&self, site: &Site, attempt: &Attempt) -> String {
+        match &attempt.claims.client_host {
+            Some(host) if site.settings.believes(&self.session.client) => host.clone(),
+            _ => "[UNAVAILABLE]".to_owned(),
+        }
+    }
+
+    /// Takes note of an attempt that begins.
+    fn note(&self, site: &Site, attempt: &Attempt) {
+        let session = self.session;
+        let claimed = self.client(site, attempt);
+        session.line(|line| {
+            line.attempts += 1;
+            line.mechanism = Some(attempt.mechanism.name());
+            line.login = (!attempt.user.is_empty()).then(|| attempt.user.clone());
+            line.mailbox.clone_from(&attempt.authzid);
+            line.agent = attempt.claims.agent.clone().map(Into::into);
+            line.agent_version = attempt.claims.agent_version.clone().map(Into::into);
+            if claimed != session.client {
+                line.client = addr(&claimed);
+            }
+            // One name through all the proxies, so that their logs can be joined.
+            if let Some(name) = &attempt.claims.session
+                && site.settings.believes(&session.client)
+            {
+                line.session = name.as_str().into();
+            }
+        });
+    }
+
+    /// Takes note of how it ended.
+    fn conclude<T>(&self, site: &Site, mechanism: Mechanism, ruling: &Result<T, Refusal>) {
+        let (status, result) = match ruling {
+            Ok(_) => (Status::Ok, Login::Accepted),
+            Err(refusal) => match refusal.kind {
+                Kind::Unavailable => (Status::Failed, Login::Unavailable),
+                Kind::Internal => (Status::Failed, Login::Internal),
+                Kind::BadCredentials => (Status::Refused, Login::BadCredentials),
+                Kind::Forbidden => (Status::Refused, Login::Forbidden),
+                Kind::NeedsTls => (Status::Refused, Login::NeedsTls),
+                Kind::Throttled => (Status::Refused, Login::Throttled),
+            },
+        };
+        self.session.line(|line| line.status = status);
+        site.counters.login(result, mechanism.name());
+    }
+
+    /// SCRAM: what the client's proof is checked against, for users that nobody knows too.
+    async fn verifier(&self, attempt: Attempt) -> Result<Advice, Refusal> {
+        let site = self.session.site();
+        self.note(&site, &attempt);
+        let (known, _) = understand(&site, &attempt);
+        let found = Box::pin(self.find(&site, &known)).await;
+        if let Err(refusal) = &found
+            && matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
+        {
+            self.conclude(&site, attempt.mechanism, &found);
+            return Err(refusal.clone());
+        }
+        let text = found.as_ref().ok().and_then(|route| route.verifier.as_deref());
+        let verifier = text.and_then(Verifier::parse);
+        if found.is_ok() && verifier.is_none() {
+            let words = "auth http server sent no verifier that can be read";
+            self.session.log(Level::Error, Some("in http auth state"), words);
+        }
+        let verifier = verifier.unwrap_or_else(|| Verifier::fake(&attempt.user, &FAKES[..]));
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(Advice::Verifier(verifier))
+    }
+
+    /// The client: as a trusted peer claims, or as it connected.
+    fn client(&self, site: &Site, attempt: &Attempt) -> Endpoint {
+        let session = self.session;
+        match attempt.claims.client_ip {
+            // The client that a balancer named speaks here, not the balancer.
+            Some(ip) if site.settings.believes(&session.client) => {
+                let port = attempt.claims.client_port.unwrap_or(0);
+                Endpoint::from(SocketAddr::new(ip, port))
+            }
+            _ => session.client.clone(),
+        }
+    }
+
+    fn settle(
+        &self,
+        site: &Site,
+        towards: &Towards,
+        endpoint: &Endpoint,
+        upstream: Upstream,
+        verdict: Verdict,
+    ) -> Result<(Upstream, Granted), Refusal> {
+        match verdict {
+            Verdict::Accepted(mut granted) => {
+                let lacking = match std::mem::take(&mut granted.offers) {
+                    offers if matches!(site.words.name, "smtp" | "lmtp") => {
+                        site.offer.learn(endpoint, offers)
+                    }
+                    _ => Vec::new(),
+                };
+                if !lacking.is_empty() {
+                    let lacking = lacking.join(", ");
+                    let words =
+                        format!("upstream does not offer what clients were told: {lacking}");
+                    self.session.log(Level::Warn, Some("in auth state"), words);
+                }
+                let security = match &upstream.stream {
+                    Stream::Client(stream) => {
+                        Some(tls::suites::version_name(stream.get_ref().1.protocol_version()))
+                    }
+                    _ => None,
+                };
+                self.session.line(|line| line.upstream_tls = security);
+                Ok((upstream, granted))
+            }
+            Verdict::Refused { kind, text, untagged, sasl } => {
+                let mut refusal = Refusal::new(kind);
+                refusal.untagged = untagged;
+                refusal.sasl = sasl;
+                let is_for_clients = site.settings.pass_error_message || is_referral(&text);
+                let words = login::passable(&text);
+                let line = format!("client login failed: \"{words}\"");
+                self.session.log(Level::Info, Some("reading response from upstream"), line);
+                Err(if is_for_clients { refusal.with_text(&text) } else { refusal })
+            }
+            Verdict::Misbehaved(words) => {
+                let error = Error::Misbehaved(words);
+                towards.counters.failed(error.phase());
+                self.session.log(Level::Error, Some(error.doing()), &error);
+                Err(Refusal::new(Kind::Unavailable))
+            }
+        }
+    }
+}
+
+impl login::Desk for Desk<'_> {
+    type Pass = Upstream;
+
+    async fn rule(&self, attempt: Attempt) -> Result<(Upstream, Granted), Refusal> {
+        let site = self.session.site();
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if found.is_none() {
+            self.note(&site, &attempt);
+        }
+        let ruling = Box::pin(self.decide(&site, &attempt, found)).await;
+        self.conclude(&site, attempt.mechanism, &ruling);
+        ruling
+    }
+
+    async fn advise(&self, question: Question) -> Result<Advice, Refusal> {
+        match question {
+            Question::Verifier(attempt) => self.verifier(attempt).await,
+            Question::Token(_) => Err(Refusal::new(Kind::Internal)),
+        }
+    }
+}
+
+/// The attempt as its names are meant, and what is hung on the mailbox's.
+fn understand(site: &Site, attempt: &Attempt) -> (Attempt, String) {
+    let _ = site;
+    let attempt = attempt.clone();
+    (attempt, String::new())
+}
+
+/// What makes up verifiers for users that nobody knows.
+static FAKES: LazyLock<[u8; 32]> = LazyLock::new(chance);
+
+/// RFC 2193 §3: a referral is for the client to follow, whatever else it may hear.
+fn is_referral(text: &[u8]) -> bool {
+    text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"[REFERRAL "))
+        || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"[ALERT]"))
+}
+
+/// Where an upstream without a port is reached.
+fn port(site: &Site, security: &Security) -> u16 {
+    match security {
+        Security::Implicit(_) => site.words.tls_port,
+        Security::Off | Security::StartTls(_) => site.words.port,
+    }
+}
