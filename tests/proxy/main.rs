@@ -26,6 +26,7 @@ mod privilege;
 mod process;
 mod relay;
 mod reload;
+mod services;
 mod tls;
 mod upgrade;
 mod upstreams;
