@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::desk::{Desk, Upstream};
 use super::relay;
-use super::session::Session;
+use super::session::{Session, TIMED_OUT, words_of};
 use super::site::{Door, Site};
 use crate::login::{imap, pop3, words};
 use crate::net::accept::Conn;
@@ -111,7 +111,7 @@ async fn login(
                 farewell(&mut stream, words).await;
                 return Err(bar.into());
             }
-            Err(error) => return Err(Ended::Tls(error.to_string())),
+            Err(error) => return Err(Ended::Tls(words_of(&error))),
         }
     } else {
         Stream::Plain(plain)
@@ -153,7 +153,7 @@ async fn farewell(stream: &mut Stream, words: &str) {
 fn tell(session: &Session, ended: &Ended) {
     let (end, level, words) = match ended {
         Ended::Left => (End::ClientClosed, Level::Info, "client closed connection".to_owned()),
-        Ended::Idle(_) => (End::ClientTimeout, Level::Info, "client timed out".to_owned()),
+        Ended::Idle(_) => (End::ClientTimeout, Level::Info, TIMED_OUT.to_owned()),
         Ended::Stopped => (End::Shutdown, Level::Info, "shutdown timeout".to_owned()),
         Ended::Breach(breach) => (End::SpokeBeforeTls, Level::Info, format!("client {breach}")),
         Ended::Tls(error) => (End::TlsFailed, Level::Info, error.clone()),
@@ -185,8 +185,11 @@ fn tell(session: &Session, ended: &Ended) {
     };
     session.line(|line| line.end = end);
     let doing = match ended {
-        Ended::Tls(_) => Some("SSL handshaking"),
-        _ => None,
+        Ended::Tls(_) | Ended::Barred(_) => session.line(|line| match line.starttls {
+            true => "in starttls state",
+            false => "SSL handshaking",
+        }),
+        _ => "in auth state",
     };
-    session.log(level, doing, words);
+    session.log(level, Some(doing), words);
 }

@@ -132,6 +132,7 @@ impl Session {
         deadline: Instant,
         starttls: bool,
     ) -> Result<(Stream, Option<Bar>), Error> {
+        self.line(|line| line.starttls = starttls);
         let mut chosen = None;
         let accepted = server::accept(
             plain,
@@ -160,7 +161,6 @@ impl Session {
             state.record.server_name = Arc::clone(&site.name);
             state.site = site;
         }
-        state.record.starttls = starttls;
         state.record.tls = Some(Box::new(Tls {
             protocol: accepted.protocol,
             cipher: accepted.cipher,
@@ -183,7 +183,7 @@ impl Upgrade for Session {
         // The driver's own deadline is the sooner one.
         let deadline = Instant::now() + before.settings.timeout;
         let (stream, barred) =
-            self.accept_tls(plain, deadline, true).await.map_err(|error| error.to_string())?;
+            self.accept_tls(plain, deadline, true).await.map_err(|error| words_of(&error))?;
         let after = self.site();
         let changed = !Arc::ptr_eq(&before, &after);
         let offer = changed.then(|| after.offer.now());
@@ -197,16 +197,30 @@ impl Watcher for Session {
     fn breach(&self, words: &str) {
         let count = self.breaches.fetch_add(1, Ordering::Relaxed) + 1;
         self.line(|line| line.errors = count);
-        self.log(Level::Info, None, format_args!("client sent {words}"));
+        self.log(Level::Info, Some("in auth state"), format_args!("client sent {words}"));
     }
 
     fn ruling(&self, is_going_on: bool) {
         self.permit.keep(is_going_on);
     }
 
-    fn out_of_step(&self, words: &str) {
+    fn out_of_step(&self, _: &str) {
         self.line(|line| line.end = End::TooLong);
-        self.breach(words);
+        // nginx quotes the command, and with it whatever password stands in it.
+        self.breach("too long command \"...\"");
+    }
+}
+
+/// nginx's words for a client that was silent for too long.
+pub const TIMED_OUT: &str = "client timed out (110: Connection timed out)";
+
+/// What the log says of a handshake with a client that failed: nginx's words, as far as OpenSSL's
+/// are not ours.
+pub fn words_of(error: &Error) -> String {
+    match error {
+        Error::Silent => TIMED_OUT.to_owned(),
+        Error::Left(_) => "peer closed connection in SSL handshake".to_owned(),
+        other => format!("SSL_do_handshake() failed ({other})"),
     }
 }
 

@@ -283,7 +283,7 @@ fn many_commands_wait_their_turn_behind_a_slow_ruling() {
             std::thread::park_timeout(Duration::from_millis(700));
             imap(Manners { answer: answer.to_owned(), ..Manners::imap() })(talk)
         });
-        let scene = Scene::before(upstream.addr(), Protocol::Imap, "");
+        let scene = Scene::before(upstream.addr(), Protocol::Imap, "max_commands 100000;");
         let (said, tags) = many_commands();
         for way in [Way::Clear, Way::Tls] {
             let mut client = scene.client_by(way);

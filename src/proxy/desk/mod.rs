@@ -55,7 +55,7 @@ enum Error {
     /// TLS that was begun by STARTTLS.
     #[error("{0}")]
     StartTls(String),
-    #[error("upstream timed out")]
+    #[error("upstream timed out (110: Connection timed out)")]
     Silent { greeted: bool },
     #[error("upstream prematurely closed connection")]
     Closed { greeted: bool },
