@@ -6,7 +6,7 @@
 //! ```text
 //! roof      cli      boot                                  wiring and process life
 //! faces     proxy                                          who a peer talks to
-//! services  route                                          decisions; no peer's words in them
+//! services  throttle  route                                decisions; no peer's words in them
 //! means     observe  config   net  tls  http  session      how bytes, time and settings reach us
 //! pure      wire     login                                 compute only: no socket, clock, log
 //! ```
@@ -22,6 +22,7 @@ mod session;
 mod tls;
 
 mod route;
+mod throttle;
 
 mod proxy;
 
@@ -62,6 +63,18 @@ pub mod testing {
             (b'R', crate::wire::pop3::reply::hold_for_any),
             (b'h', crate::wire::haproxy::hold_for_any),
             (b's', crate::wire::sasl::plain::hold_for_any),
+            (b'1', crate::wire::smtp::command::hold_for_any),
+            (b'2', crate::wire::smtp::reply::hold_for_any),
+            (b'3', crate::wire::smtp::xclient::hold_for_any),
+            (b'4', crate::wire::smtp::xtext::hold_for_any),
+            (b'L', crate::wire::sieve::line::hold_for_any),
+            (b'a', crate::wire::sieve::args::hold_for_any),
+            (b'S', crate::wire::sieve::command::hold_for_any),
+            (b'T', crate::wire::sieve::reply::hold_for_any),
+            (b'q', crate::wire::sieve::quote::hold_for_any),
+            (b'd', crate::wire::sasl::cram_md5::hold_for_any),
+            (b'k', crate::wire::sasl::scram::hold_for_any),
+            (b'o', crate::wire::sasl::oauth::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.
@@ -70,7 +83,12 @@ pub mod testing {
             (b'b', crate::login::imap::back::hold_for_any),
             (b'F', crate::login::pop3::front::hold_for_any),
             (b'B', crate::login::pop3::back::hold_for_any),
+            (b'5', crate::login::smtp::front::hold_for_any),
+            (b'6', crate::login::smtp::back::hold_for_any),
+            (b'7', crate::login::sieve::front::hold_for_any),
+            (b'8', crate::login::sieve::back::hold_for_any),
             (b'x', crate::login::exchange::hold_for_any),
+            (b'n', crate::login::name::hold_for_any),
             (b'l', crate::route::hold_for_any),
         ];
 

@@ -17,6 +17,8 @@ use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives as proxy;
 use crate::proxy::{After, Door, Offered, Security, Seen, Site, Towards};
 use crate::route::{self, Router};
+use crate::throttle::directives::Settings as Throttle;
+use crate::throttle::{Connections, Zones};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
 use crate::tls::directives::{self as tls, Mode, UpstreamSettings};
@@ -31,6 +33,7 @@ pub struct Kept {
     pub tls: Arc<Shared>,
     /// What the upstreams of SMTP servers offer, by the name of the server.
     seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
+    zones: Zones,
 }
 
 impl Kept {
@@ -40,6 +43,7 @@ impl Kept {
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
             seen: Arc::default(),
+            zones: Zones::default(),
         }
     }
 
@@ -70,6 +74,7 @@ struct Server {
     tls: tls::Settings,
     identity: Arc<Identity>,
     route: route::Settings,
+    throttle: Throttle,
     towards: Plain,
     groups: BTreeMap<String, Plain>,
     error_log: Option<Vec<(Target, Level)>>,
@@ -230,6 +235,7 @@ struct Reader<'a> {
     tls: tls::Settings,
     upstream_tls: UpstreamSettings,
     route: route::Settings,
+    throttle: Throttle,
     formats: Formats,
     error_log: Option<Vec<(Target, Level)>>,
     access_log: Option<Vec<(Target, Arc<Format>)>>,
@@ -248,6 +254,7 @@ impl<'a> Reader<'a> {
             tls: tls::Settings::read(mail, &tls::Settings::default()),
             upstream_tls: UpstreamSettings::read(mail, &UpstreamSettings::default()),
             route: route::Settings::read(mail, &route::Settings::default()),
+            throttle: Throttle::read(mail, &Throttle::default()),
             error_log: logs::error_targets(mail, prefix),
             access_log,
             formats,
@@ -298,6 +305,7 @@ impl<'a> Reader<'a> {
             tls,
             identity: Arc::new(identity),
             route,
+            throttle: Throttle::read(block, &self.throttle),
             towards: outer,
             groups,
             error_log: logs::error_targets(block, self.prefix).or_else(|| self.error_log.clone()),
@@ -360,7 +368,9 @@ impl Server {
             }
             config
         });
-        let has_handler = self.route.auth_http.is_some();
+        let resolver = names.of(&self.route.resolver, main_log);
+        let router = Router::new(&self.route, &resolver, connectors)?;
+        let has_handler = !self.route.auth_http.is_empty();
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
@@ -377,6 +387,7 @@ impl Server {
             groups.insert(name.clone(), towards(name, plain)?);
         }
         let counters = kept.metrics.protocol(self.words.name);
+        let resolver = names.of(&self.route.resolver, main_log);
         Ok(Site {
             after: Arc::new(After {
                 timeout: self.settings.proxy_timeout,
@@ -388,7 +399,12 @@ impl Server {
             // TLS that is bound to fail is not offered. It is again with the next reload.
             offer: self.offered(config.is_some() && !self.identity.is_empty(), kept),
             tls: config,
-            router: Router::new(&self.route, &names.of(&self.route.resolver, main_log)),
+            router,
+            connections: Connections::new(&self.throttle, &kept.zones),
+            // Only where an admin has named name servers: as nginx, whose clients else have no name.
+            clients: (matches!(self.words.name, "smtp" | "lmtp")
+                && !self.route.resolver.servers.is_empty())
+            .then_some(resolver),
             towards: towards("", &self.towards)?,
             groups,
             log,
@@ -419,7 +435,10 @@ impl Server {
         let (settings, face) = (&self.settings, self.settings.face(self.words));
         Offer {
             name: settings.names.first().cloned().unwrap_or_default(),
-            greeting: face.greeting.clone(),
+            greeting: match (self.words.name, &*face.greeting) {
+                ("lmtp", "ESMTP ready") => "LMTP ready".to_owned(),
+                (_, text) => text.to_owned(),
+            },
             capabilities: face.capabilities.clone().unwrap_or_default(),
             mechanisms: self.mechanisms(),
             starttls: settings.starttls,
@@ -442,7 +461,7 @@ impl Server {
             "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),
             _ => self.settings.face(self.words).mechanisms,
         };
-        if self.route.auth_http.is_some() {
+        if !self.route.auth_http.is_empty() {
             return configured;
         }
         let mut all = self.groups.values().chain([&self.towards]);

@@ -1,7 +1,7 @@
 //! All rooms' directives.
 
 use crate::config::{self, Directive};
-use crate::{proxy, route, tls};
+use crate::{proxy, route, throttle, tls};
 
 /// Every room that has directives, in the order of `docs/directives.md`.
 pub const ROOMS: &[(&str, &[Directive])] = &[
@@ -9,6 +9,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("config", config::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),
     ("route", route::DIRECTIVES),
+    ("throttle", throttle::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),
 ];
 

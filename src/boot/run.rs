@@ -104,7 +104,7 @@ impl Process {
             pid,
             log,
             workers: Workers::default(),
-            gate: Gate::new(usize::MAX, None),
+            gate: Gate::new(usize::MAX),
             current: Generation::new(0),
             draining: BTreeMap::new(),
             gone,
@@ -445,6 +445,7 @@ impl accept::Host for Doorman {
         let level = match notice {
             Notice::Failed(_) => Level::Crit,
             Notice::Full(_) => Level::Alert,
+            Notice::Crowded(_) => Level::Warn,
         };
         self.log.line(level, None, notice);
     }

@@ -40,6 +40,7 @@ pub async fn learn(names: &[String]) -> Extensions {
     debug_assert!(said.is_ok(), "the pipe has room for all of it");
     let served = hyper::server::conn::http1::Builder::new()
         .preserve_header_case(true)
+        .max_headers(names.len() + 1)
         .keep_alive(false)
         .serve_connection(TokioIo::new(far), service)
         .await;

@@ -5,8 +5,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 use super::names::{Answer, Resolve};
 use crate::net::dns::Error;
@@ -63,6 +67,31 @@ impl Stub {
         (stub, address)
     }
 
+    /// Over TLS, with a certificate for `names`. Gives the PEM of who signed it, too.
+    pub async fn tls(
+        names: &[&str],
+        script: impl Fn(usize, usize, &str) -> Reply + Send + Sync + 'static,
+    ) -> (Self, SocketAddr, String) {
+        let stub = Self::new(script);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (config, root) = certified(names, &format!("Root of {address}"));
+        let own = stub.clone();
+        tasks::spawn("stub", async move {
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            while let Ok((stream, _)) = listener.accept().await {
+                let (own, acceptor) = (own.clone(), acceptor.clone());
+                tasks::spawn("stub", async move {
+                    // A client that does not trust it is gone.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        own.serve(stream).await;
+                    }
+                });
+            }
+        });
+        (stub, address, root)
+    }
+
     pub async fn unix(
         path: &Path,
         script: impl Fn(usize, usize, &str) -> Reply + Send + Sync + 'static,
@@ -114,6 +143,25 @@ impl Stub {
             }
         }
     }
+}
+
+fn certified(names: &[&str], root: &str) -> (ServerConfig, String) {
+    let mut params = CertificateParams::new([]).unwrap();
+    // Roots of one name would be taken for each other.
+    params.distinguished_name.push(DnType::CommonName, root);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &root).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(crate::tls::provider().clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    (config, root.pem())
 }
 
 /// Names with addresses that a test may change; it counts who asks.

@@ -1,15 +1,18 @@
-//! What to ask and where, as `auth_http` writes it: `[http://]host[:port][/uri]` or
-//! `[http://]unix:/path[:/uri]`.
+//! What to ask and where, as `auth_http` writes it: `[http[s]://]host[:port][/uri]` or
+//! `[http[s]://]unix:/path[:/uri]`.
 
 use hyper::http::uri::{InvalidUri, PathAndQuery};
 
 use crate::net::{Endpoint, Place, addr};
 
 const PORT: u16 = 80;
+const TLS_PORT: u16 = 443;
 
 /// An origin and what to ask it for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    /// `https://`
+    pub tls: bool,
     pub origin: Place,
     pub uri: PathAndQuery,
     /// What `Host:` says: no port, as nginx writes it; `localhost` for a unix socket.
@@ -19,8 +22,6 @@ pub struct Url {
 /// What is wrong with an address.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    #[error("https is not supported yet")]
-    Https,
     #[error(transparent)]
     Place(#[from] addr::Fault),
     #[error("invalid uri")]
@@ -29,10 +30,12 @@ pub enum Fault {
 
 impl Url {
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        if has_prefix(text, "https://") {
-            return Err(Fault::Https);
-        }
-        let rest = if has_prefix(text, "http://") { &text[7..] } else { text };
+        let tls = has_prefix(text, "https://");
+        let rest = match tls {
+            true => &text[8..],
+            false if has_prefix(text, "http://") => &text[7..],
+            false => text,
+        };
         let (place, uri) = match rest.strip_prefix("unix:") {
             Some(path) => match path.find(':') {
                 Some(colon) => (&rest[..colon + 5], &path[colon + 1..]),
@@ -40,7 +43,7 @@ impl Url {
             },
             None => rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())),
         };
-        let origin = Place::parse(place, Some(PORT))?;
+        let origin = Place::parse(place, Some(if tls { TLS_PORT } else { PORT }))?;
         let uri = match uri.strip_prefix('?') {
             Some(_) => format!("/{uri}").parse()?,
             None if uri.is_empty() => PathAndQuery::from_static("/"),
@@ -54,7 +57,7 @@ impl Url {
             Place::Fixed(Endpoint::Unix(_)) => "localhost".to_owned(),
             Place::Named { host, .. } => host.clone(),
         };
-        Ok(Self { origin, uri, host })
+        Ok(Self { tls, origin, uri, host })
     }
 }
 
@@ -77,6 +80,9 @@ mod tests {
             ("[::1]:9000/auth", "[::1]:9000", "/auth", "[::1]"),
             ("http://unix:/run/auth.sock:/login", "unix:/run/auth.sock", "/login", "localhost"),
             ("unix:/run/auth.sock", "unix:/run/auth.sock", "/", "localhost"),
+            ("https://auth.example/a", "auth.example:443", "/a", "auth.example"),
+            ("HTTPS://[::1]:8443", "[::1]:8443", "/", "[::1]"),
+            ("https://unix:/run/auth.sock:/a", "unix:/run/auth.sock", "/a", "localhost"),
         ];
         for (text, origin, uri, host) in table {
             let url = Url::parse(text).unwrap();
@@ -85,6 +91,7 @@ mod tests {
                 (origin, uri, host),
                 "{text}"
             );
+            assert_eq!(url.tls, text.to_lowercase().starts_with("https"), "{text}");
         }
     }
 
@@ -93,7 +100,9 @@ mod tests {
         for text in [
             "",
             "/auth",
-            "https://auth.example/",
+            "https://",
+            "https://host:0/",
+            "ftp://host/",
             "host:0/",
             "host:+80/",
             "host:99999",

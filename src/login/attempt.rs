@@ -41,9 +41,12 @@ impl Attempt {
         }
     }
 
-    /// The name that is looked up: whose mailbox it is.
+    /// The name that is looked up: whose mailbox it is. Without a login, the recipient.
     pub fn mailbox(&self) -> &[u8] {
-        self.authzid.as_deref().unwrap_or(&self.user)
+        match &self.envelope {
+            Some(envelope) => envelope.recipient(),
+            None => self.authzid.as_deref().unwrap_or(&self.user),
+        }
     }
 }
 
@@ -149,6 +152,16 @@ impl Mechanism {
         matches!(self, Self::Login | Self::Plain | Self::AuthLogin)
     }
 
+    /// Whether the client's secret answers a challenge, which the attempt brings too.
+    pub fn brings_digest(self) -> bool {
+        matches!(self, Self::Apop | Self::CramMd5)
+    }
+
+    /// Whether the client is known without a secret of its own.
+    pub fn proves_otherwise(self) -> bool {
+        matches!(self, Self::External | Self::ScramSha256 | Self::Gssapi | Self::Unasked)
+    }
+
     /// Whether the client's secret is a bearer token.
     pub fn brings_token(self) -> bool {
         matches!(self, Self::XOauth2 | Self::OauthBearer)
@@ -194,4 +207,34 @@ pub struct Envelope {
     pub mail: Box<[u8]>,
     /// `RCPT TO:<c@d>`
     pub rcpt: Box<[u8]>,
+}
+
+impl Envelope {
+    /// The recipient's address, without angle brackets.
+    pub fn recipient(&self) -> &[u8] {
+        let from = self.rcpt.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1);
+        let path = self.rcpt[from..].trim_ascii();
+        let path = path.strip_prefix(b"<").unwrap_or(path);
+        let end = path.iter().position(|byte| matches!(byte, b'>' | b' '));
+        &path[..end.unwrap_or(path.len())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_without_a_login_is_looked_up_by_its_recipient() {
+        for (rcpt, want) in [
+            ("RCPT TO:<tim@example.com>", "tim@example.com"),
+            ("rcpt to: <tim@example.com> NOTIFY=NEVER", "tim@example.com"),
+            ("RCPT TO:tim@example.com NOTIFY=NEVER", "tim@example.com"),
+            ("RCPT TO:<postmaster>", "postmaster"),
+            ("RCPT TO:<>", ""),
+        ] {
+            let envelope = Envelope { mail: Box::default(), rcpt: rcpt.as_bytes().into() };
+            assert_eq!(envelope.recipient(), want.as_bytes(), "{rcpt}");
+        }
+    }
 }

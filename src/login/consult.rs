@@ -1,6 +1,6 @@
 //! What an exchange must ask in the middle: the desk knows.
 
-use super::Attempt;
+use super::{Attempt, Claims};
 use crate::wire::sasl::scram::Verifier;
 
 /// What an exchange cannot know by itself.
@@ -11,6 +11,19 @@ pub enum Question {
     Verifier(Attempt),
     /// GSSAPI: the client's token.
     Token(Vec<u8>),
+}
+
+impl Question {
+    /// Adds what the client claimed, for whoever is asked.
+    #[must_use]
+    pub fn claiming(self, claims: &Claims) -> Self {
+        match self {
+            Self::Verifier(attempt) => {
+                Self::Verifier(Attempt { claims: claims.clone(), ..attempt })
+            }
+            Self::Token(token) => Self::Token(token),
+        }
+    }
 }
 
 /// What the desk says to a [`Question`].

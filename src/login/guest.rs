@@ -15,6 +15,8 @@ pub struct Guest {
     pub certificate: Option<Box<[u8]>>,
     /// What makes our challenges unique and unguessable: `rnd.time`, digits and a dot.
     pub salt: Box<str>,
+    /// What our part of a SCRAM nonce is made of: fresh for each session, and known to nobody.
+    pub nonce: [u8; 18],
 }
 
 impl Guest {
@@ -63,4 +65,7 @@ pub enum Bar {
     NoCertificate,
     #[error("client SSL certificate verify error: {0}")]
     BadCertificate(String),
+    /// The host that its name chose has too many such clients already.
+    #[error("too many connections")]
+    TooMany,
 }

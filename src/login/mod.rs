@@ -15,17 +15,22 @@
 
 mod ask;
 mod attempt;
+mod bearer;
+mod carry;
 mod consult;
 mod cut;
 pub mod exchange;
 mod guest;
 pub mod imap;
+pub mod name;
 mod offer;
 #[cfg(test)]
 pub mod play;
 pub mod pop3;
 mod refusal;
 mod secret;
+pub mod sieve;
+pub mod smtp;
 pub mod words;
 
 use std::error::Error;

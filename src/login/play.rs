@@ -10,11 +10,13 @@
 //! > refused throttled     the session reports what has happened
 //! ```
 //!
-//! `>` knows `secured`, `secured as NAME` (of `others`), `allowed[: text]`, and `refused KIND[
-//! close][: text]`. `=` knows `start tls`, `rule on USER[ as AUTHZID] with SECRET by MECHANISM[
-//! claiming …]`, `admit`, `close`, and a back's `untagged: LINE`, `accepted[: text]`,
-//! `refused KIND[: text]`, `misbehaved: WHAT`. In all lines ␠ ␍ ␊ ␀ stand for these bytes; blank
-//! lines do not count.
+//! `>` knows `secured`, `secured as NAME` (of `others`), `secured by CERTIFICATE`, `allowed[: text]`,
+//! `refused KIND[ close][ sasl BASE64][: text]`, `advised verifier VERIFIER`, `advised token[ BASE64]`,
+//! `advised known USER[ as AUTHZID]` and `advice refused KIND[ close][: text]`. `=` knows `start tls`,
+//! `rule on USER[ as AUTHZID] with SECRET by MECHANISM[ answering SALT][ disproved][ claiming …]`,
+//! `consult verifier for USER[ as AUTHZID][ claiming …]`, `consult token[ BASE64]`, `admit`, `close`,
+//! and a back's `untagged: LINE`, `accepted[: text]`, `refused KIND[ sasl BASE64][: text]`,
+//! `misbehaved: WHAT`. In all lines ␠ ␍ ␊ ␀ ␁ stand for these bytes; blank lines do not count.
 //!
 //! Every element that is parsed is parsed at each of its cuts too, which must ask for more.
 
@@ -22,9 +24,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{
-    Action, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Refusal, Secured, Verdict,
+    Action, Advice, Attempt, Claims, Dialogue, Event, Granted, Kind, Offer, Question, Refusal,
+    Secured, Verdict,
 };
 use crate::wire::Parsed;
+use crate::wire::sasl;
+use crate::wire::sasl::scram::Verifier;
 
 /// Plays `script` against a front: `C` is the client, `S` is us.
 pub fn play<D: Dialogue>(front: D, script: &str) {
@@ -59,7 +64,7 @@ pub struct Player<D> {
     unread: Vec<u8>,
     /// What the dialogue has said and wanted, and nobody has taken yet.
     pub told: VecDeque<String>,
-    /// TLS or a ruling is pending: nothing is parsed.
+    /// TLS, advice or a ruling is pending: nothing is parsed.
     pub waits: bool,
     /// The dialogue has ended.
     pub over: bool,
@@ -123,7 +128,10 @@ impl<D: Dialogue> Player<D> {
                 Action::Say(bytes) => self.say(':', &bytes),
                 Action::SayInConfidence(secret) => self.say('!', secret.reveal()),
                 Action::Breach(_) | Action::OutOfStep(_) => {}
-                Action::Consult(question) => panic!("teach this player {question:?}"),
+                Action::Consult(question) => {
+                    self.told.push_back(consult(&question));
+                    self.waits = true;
+                }
                 Action::StartTls => {
                     self.told.push_back("= start tls".to_owned());
                     self.waits = true;
@@ -143,7 +151,7 @@ impl<D: Dialogue> Player<D> {
         let lines = text(bytes);
         let lines = lines.strip_suffix("␍␊").expect("what is said ends with CRLF");
         for line in lines.split("␍␊") {
-            self.told.push_back(format!("{}{how} {line}", self.us));
+            self.told.push_back(shown(&format!("{}{how} {line}", self.us)));
         }
     }
 
@@ -156,9 +164,10 @@ impl<D: Dialogue> Player<D> {
             Verdict::Accepted(Granted { untagged, text, .. }) => {
                 (untagged, format!("= accepted{}", ending(&text.unwrap_or_default())))
             }
-            Verdict::Refused { kind, text, untagged, .. } => {
+            Verdict::Refused { kind, text, untagged, sasl } => {
                 let (name, _) = KINDS.iter().find(|(_, one)| *one == kind).expect("all are named");
-                (untagged, format!("= refused {name}{}", ending(&text)))
+                let sasl = sasl.map(|sasl| format!(" sasl {sasl}")).unwrap_or_default();
+                (untagged, format!("= refused {name}{sasl}{}", ending(&text)))
             }
             Verdict::Misbehaved(what) => (Vec::new(), format!("= misbehaved: {what}")),
         };
@@ -221,15 +230,35 @@ impl<D: Dialogue> Player<D> {
 }
 
 fn rule(attempt: &Attempt) -> String {
-    let authzid = attempt.authzid.as_ref().map(|authzid| format!(" as {}", text(authzid)));
+    let secret = match attempt.secret.reveal() {
+        b"" => "nothing".to_owned(),
+        secret => text(secret),
+    };
     format!(
-        "= rule on {}{} with {} by {}{}",
-        text(&attempt.user),
-        authzid.unwrap_or_default(),
-        text(attempt.secret.reveal()),
+        "= rule on {} with {secret} by {}{}{}{}",
+        who(attempt),
         attempt.mechanism.name(),
+        attempt.salt.as_ref().map(|salt| format!(" answering {salt}")).unwrap_or_default(),
+        if attempt.disproved { " disproved" } else { "" },
         claims(&attempt.claims),
     )
+}
+
+fn who(Attempt { user, authzid, .. }: &Attempt) -> String {
+    let authzid = authzid.as_ref().map(|authzid| format!(" as {}", text(authzid)));
+    text(user) + &authzid.unwrap_or_default()
+}
+
+fn consult(question: &Question) -> String {
+    match question {
+        Question::Verifier(attempt) => {
+            assert!(attempt.secret.reveal().is_empty(), "a secret that nobody has said");
+            format!("= consult verifier for {}{}", who(attempt), claims(&attempt.claims))
+        }
+        Question::Token(token) => {
+            format!("= consult token {}", sasl::encode(token)).trim_end().to_owned()
+        }
+    }
 }
 
 fn claims(claims: &Claims) -> String {
@@ -264,21 +293,57 @@ fn event<C, B>(line: &str, others: &[Arc<Offer>]) -> Event<C, B> {
             let offer = Some(Arc::clone(other.expect("an offer of that name")));
             Event::Secured(Secured { offer, ..Secured::default() })
         }
-        ["allowed"] => Event::Ruled(Ok(Granted { text, ..Granted::default() })),
-        ["refused", kind, closes @ ..] => {
-            let (_, kind) = KINDS.iter().find(|(name, _)| name == kind).expect("a kind's name");
-            let mut refusal = Refusal::new(*kind).with_text(text.unwrap_or_default());
-            refusal.close = closes == ["close"];
-            Event::Ruled(Err(refusal))
+        ["secured", "by", name] => {
+            let certificate = Some(name.as_bytes().into());
+            Event::Secured(Secured { certificate, ..Secured::default() })
         }
+        ["advised", "verifier", verifier] => {
+            let verifier = Verifier::parse(verifier.as_bytes()).expect("a verifier");
+            Event::Advised(Ok(Advice::Verifier(verifier)))
+        }
+        ["advised", "token", token @ ..] => {
+            let mut bytes = Vec::new();
+            assert!(sasl::decode(token.concat().as_bytes(), &mut bytes), "{line}: base64");
+            Event::Advised(Ok(Advice::Token(bytes)))
+        }
+        ["advised", "known", user, authzid @ ..] => {
+            let authzid = authzid.strip_prefix(&["as"]).map(|name| bytes(&name.concat()).into());
+            Event::Advised(Ok(Advice::Known { user: bytes(user).into(), authzid }))
+        }
+        ["advice", "refused", kind, more @ ..] => Event::Advised(Err(refusal(kind, more, text))),
+        ["allowed"] => Event::Ruled(Ok(Granted { text, ..Granted::default() })),
+        ["refused", kind, more @ ..] => Event::Ruled(Err(refusal(kind, more, text))),
         _ => panic!("teach this player what {line:?} is"),
     }
 }
 
+fn refusal(kind: &str, mut more: &[&str], text: Option<Vec<u8>>) -> Refusal {
+    let (_, kind) = KINDS.iter().find(|(name, _)| *name == kind).expect("a kind's name");
+    let mut refusal = Refusal::new(*kind).with_text(text.unwrap_or_default());
+    loop {
+        more = match more {
+            [] => return refusal,
+            ["close", more @ ..] => {
+                refusal.close = true;
+                more
+            }
+            ["sasl", sasl, more @ ..] => {
+                refusal.sasl = Some((*sasl).to_owned());
+                more
+            }
+            other => panic!("teach this player what {other:?} is"),
+        }
+    }
+}
+
+/// What a transcript shows in place of bytes that cannot be seen.
+const SHOWN: [(char, char); 4] = [('␍', '\r'), ('␊', '\n'), ('␀', '\0'), ('␁', '\u{1}')];
+
 /// Bytes as the transcript shows them.
 fn text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    shown(&text.replace('\r', "␍").replace('\n', "␊").replace('\0', "␀"))
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let text = SHOWN.iter().fold(text, |text, (sign, byte)| text.replace(*byte, &sign.to_string()));
+    shown(&text)
 }
 
 /// A blank at the end of a line cannot be seen, so it is written as ␠.
@@ -294,6 +359,7 @@ fn shown(line: &str) -> String {
 
 /// The bytes that a transcript's text stands for.
 fn bytes(text: &str) -> Vec<u8> {
-    let text = text.replace('␠', " ").replace('␍', "\r").replace('␊', "\n").replace('␀', "\0");
+    let text = text.replace('␠', " ");
+    let text = SHOWN.iter().fold(text, |text, (sign, byte)| text.replace(*sign, &byte.to_string()));
     text.into_bytes()
 }

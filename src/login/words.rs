@@ -78,7 +78,7 @@ pub const SMTP: Words = Words {
     too_busy: "421 4.7.0 Too many connections, try again later\r\n",
     too_many_commands: "421 4.7.0 Too many commands without a login\r\n",
     spoke_too_early: "503 5.5.0 Improper use of SMTP command pipelining\r\n",
-    spoke_before_tls: "421 5.5.0 Commands before the TLS negotiation was complete\r\n",
+    spoke_before_tls: "421 4.5.0 Commands before the TLS negotiation was complete\r\n",
     no_certificate: "421 4.7.1 No required SSL certificate\r\n",
     bad_certificate: "421 4.7.1 SSL certificate error\r\n",
 };
@@ -120,6 +120,7 @@ impl Words {
         match bar {
             super::Bar::NoCertificate => self.no_certificate,
             super::Bar::BadCertificate(_) => self.bad_certificate,
+            super::Bar::TooMany => self.too_busy,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use super::halt::Halt;
-use super::limits::{Full, Gate, Permit};
+use super::limits::{Crowded, Full, Gate, Permit};
 use super::listen::{Listener, Socket};
 use super::{Endpoint, Plain, errno};
 
@@ -45,6 +45,10 @@ pub enum Notice {
     /// A client was turned away, and perhaps others in the same second. `alert`, as in nginx.
     #[error(transparent)]
     Full(Full),
+    /// A client that had not logged in had to go for a new one, and perhaps others in the same
+    /// second. `warn`, as in nginx.
+    #[error(transparent)]
+    Crowded(Crowded),
 }
 
 /// Where accepted connections and what goes wrong are told.
@@ -108,7 +112,7 @@ enum Batch {
 struct Door {
     endpoint: Endpoint,
     gate: Gate,
-    /// When a client was last turned away with a word in the log.
+    /// When the log last heard that there is no room.
     complained: Option<Instant>,
 }
 
@@ -138,12 +142,17 @@ impl Door {
     }
 
     fn receive(&mut self, stream: Plain, peer: Endpoint, host: &mut impl Host) {
-        let permit = match self.gate.admit(peer.ip()) {
-            Ok(permit) => permit,
+        let permit = match self.gate.admit() {
+            Ok(entry) => {
+                if let Some(crowded) = entry.crowded {
+                    self.complain(Notice::Crowded(crowded), host);
+                }
+                entry.permit
+            }
             // Closed: better than a client that waits in a queue nobody serves.
             Err(full) => {
                 host.turn_away(stream);
-                return self.complain(full, host);
+                return self.complain(Notice::Full(full), host);
             }
         };
         let local = match self.endpoint.ip() {
@@ -157,12 +166,12 @@ impl Door {
         host.welcome(Conn { stream, peer, local, number: next_number(), permit });
     }
 
-    /// Says once a second that clients are turned away: a flood must not flood the log.
-    fn complain(&mut self, full: Full, host: &mut impl Host) {
+    /// Says once a second that there is no room: a flood must not flood the log.
+    fn complain(&mut self, notice: Notice, host: &mut impl Host) {
         let now = Instant::now();
         if self.complained.is_none_or(|last| now - last >= Duration::from_secs(1)) {
             self.complained = Some(now);
-            host.notice(Notice::Full(full));
+            host.notice(notice);
         }
     }
 
@@ -276,14 +285,15 @@ mod tests {
         let port = socket.endpoint().port().unwrap();
         let (said, mut heard) = mpsc::unbounded_channel();
         let (trigger, stop) = halt();
-        let gate = Gate::new(1, None);
+        let gate = Gate::new(1);
         let work = run(socket, gate.clone(), stop, Desk(said));
         let test = async {
             let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-            let conn = heard.recv().await.unwrap().unwrap();
+            let mut conn = heard.recv().await.unwrap().unwrap();
             assert_eq!(conn.peer, client.local_addr().unwrap().into());
             assert_eq!(conn.local, client.peer_addr().unwrap().into());
             assert_eq!(gate.count(), 1);
+            conn.permit.settle();
             let _more = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
             let notice = heard.recv().await.unwrap().unwrap_err();
             assert_eq!(notice.to_string(), "1 worker_connections are not enough");
@@ -291,6 +301,29 @@ mod tests {
             drop(conn);
             let _again = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
             assert!(heard.recv().await.unwrap().unwrap().number > number);
+            trigger.fire(Leave::Queue);
+        };
+        assert!(tokio::join!(work, test).0.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_login_gives_way_to_the_next() {
+        let socket = socket(Ipv4Addr::LOCALHOST);
+        let target = socket.endpoint().tcp().unwrap();
+        let (said, mut heard) = mpsc::unbounded_channel();
+        let (trigger, stop) = halt();
+        let gate = Gate::new(1);
+        let work = run(socket, gate.clone(), stop, Desk(said));
+        let test = async {
+            let _first = TcpStream::connect(target).await.unwrap();
+            let first = heard.recv().await.unwrap().unwrap();
+            let _second = TcpStream::connect(target).await.unwrap();
+            let notice = heard.recv().await.unwrap().unwrap_err();
+            let words = "1 worker_connections are not enough, reusing connections";
+            assert_eq!(notice.to_string(), words);
+            let second = heard.recv().await.unwrap().unwrap();
+            first.permit.summons().heard().await;
+            assert!(second.permit.summons().word().is_none());
             trigger.fire(Leave::Queue);
         };
         assert!(tokio::join!(work, test).0.is_ok());
@@ -315,7 +348,7 @@ mod tests {
             let (said, mut heard) = mpsc::unbounded_channel();
             let (trigger, stop) = halt();
             trigger.fire(Leave::Drain);
-            run(socket, Gate::new(usize::MAX, None), stop, Desk(said)).await.unwrap();
+            run(socket, Gate::new(usize::MAX), stop, Desk(said)).await.unwrap();
             let mut served = 0;
             while let Some(conn) = heard.recv().await {
                 assert!(conn.is_ok());
@@ -333,10 +366,10 @@ mod tests {
         let (said, mut heard) = mpsc::unbounded_channel();
         let (trigger, stop) = halt();
         trigger.fire(Leave::Queue);
-        run(socket, Gate::new(1, None), stop, Desk(said.clone())).await.unwrap();
+        run(socket, Gate::new(1), stop, Desk(said.clone())).await.unwrap();
         assert!(heard.try_recv().is_err());
         let (trigger, stop) = halt();
-        let work = run(other, Gate::new(1, None), stop, Desk(said));
+        let work = run(other, Gate::new(1), stop, Desk(said));
         let (done, ()) = tokio::join!(work, async {
             assert!(heard.recv().await.unwrap().is_ok());
             trigger.fire(Leave::Drain);

@@ -1,155 +1,342 @@
-//! How many connections may be held at once.
+//! How many connections may be held at once, and who goes when there is no room for another.
+//!
+//! **In and out.** [`Gate::admit`] gives a [`Permit`], which its connection holds for as long as it
+//! lives. Clones of a gate share its count, so one gate is one limit for all workers and across
+//! reloads.
+//!
+//! **Promises.**
+//! - When all places are taken, the connection that has been here longest without a login gives way
+//!   to the new one: it hears its [`Permit::summons`]. One that is logged in, or whose login is being
+//!   ruled on, never does. If there is none, the new one is turned away.
+//! - Who has been summoned counts until it is gone, and no more than a sixteenth of all places may be
+//!   on their way out: a storm of new connections cannot hold more than that beyond the limit.
+//! - Every step is O(log n) in connections that are not logged in; one that is logged in costs its
+//!   permit, two words.
+//!
+//! **Limits.** "Longest" is by the order of arrival, whatever the client has said since: one that
+//! drips commands is older than one that has just come.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::halt::{Halt, halt};
+use super::halt::{Halt, Trigger, halt};
 
 /// Counts what it lets in. Clones share the count.
 #[derive(Clone, Debug)]
-pub struct Gate(Arc<Counts>);
+pub struct Gate(Arc<Mutex<Places>>);
 
 #[derive(Debug)]
-struct Counts {
-    most: AtomicUsize,
-    most_by_address: Option<NonZeroU32>,
-    now: AtomicUsize,
-    /// Empty unless addresses are counted.
-    by_address: Mutex<HashMap<IpAddr, u32>>,
-}
-
-/// Why the gate stays shut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Full {
-    #[error("{0} worker_connections are not enough")]
-    Connections(usize),
-    #[error("{0} connections from one address")]
-    Address(u32),
+struct Places {
+    most: usize,
+    /// Permits that live.
+    held: usize,
+    /// Of these, those that were told to go and have not gone yet.
+    leaving: usize,
+    /// The number of the newest. Numbers only rise, so the smallest is the oldest.
+    last: u64,
+    /// Those that may be told to go, by their numbers.
+    idle: BTreeMap<NonZeroU64, Trigger>,
+    /// Those whose login is being ruled on.
+    busy: BTreeMap<NonZeroU64, Trigger>,
 }
 
 /// A place among the connections; dropped, it is free again.
 #[derive(Debug)]
 pub struct Permit {
-    counts: Arc<Counts>,
-    address: Option<IpAddr>,
+    gate: Gate,
+    /// None once it is settled.
+    number: Option<NonZeroU64>,
 }
 
+/// How a connection came in.
+#[derive(Debug)]
+pub struct Entry {
+    pub permit: Permit,
+    /// Somebody was told to go, because there is room for so many only. The text is nginx's.
+    pub crowded: Option<Crowded>,
+}
+
+/// Somebody was told to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} worker_connections are not enough, reusing connections")]
+pub struct Crowded(usize);
+
+/// The gate stays shut: nobody can be told to go. The text is nginx's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} worker_connections are not enough")]
+pub struct Full(usize);
+
 impl Gate {
-    /// Lets in `most` connections, and of one address no more than `most_by_address`.
-    pub fn new(most: usize, most_by_address: Option<NonZeroU32>) -> Self {
-        Self(Arc::new(Counts {
-            most: AtomicUsize::new(most),
-            most_by_address,
-            now: AtomicUsize::new(0),
-            by_address: Mutex::default(),
-        }))
+    /// Lets in `most` connections.
+    pub fn new(most: usize) -> Self {
+        let (idle, busy) = (BTreeMap::new(), BTreeMap::new());
+        Self(Arc::new(Mutex::new(Places { most, held: 0, leaving: 0, last: 0, idle, busy })))
     }
 
-    /// Lets a connection in; one by unix socket has no address.
-    pub fn admit(&self, ip: Option<IpAddr>) -> Result<Permit, Full> {
-        let counts = &self.0;
-        let most = counts.most.load(Ordering::Relaxed);
-        if counts.now.fetch_add(1, Ordering::Relaxed) >= most {
-            counts.now.fetch_sub(1, Ordering::Relaxed);
-            return Err(Full::Connections(most));
-        }
-        // From here on the permit's drop takes the count back.
-        let mut permit = Permit { counts: Arc::clone(counts), address: None };
-        if let (Some(most), Some(ip)) = (counts.most_by_address, ip) {
-            let address = counted_as(ip);
-            let mut by_address = counts.lock();
-            let held = by_address.entry(address).or_default();
-            if *held >= most.get() {
-                drop(by_address);
-                return Err(Full::Address(most.get()));
-            }
-            *held += 1;
-            drop(by_address);
-            permit.address = Some(address);
-        }
-        Ok(permit)
+    /// Lets a connection in, if need be in place of another.
+    pub fn admit(&self) -> Result<Entry, Full> {
+        let (trigger, _) = halt();
+        let mut places = self.lock();
+        let most = places.most;
+        let told = match places.held - places.leaving < most {
+            true => None,
+            false => Some(places.choose().ok_or(Full(most))?),
+        };
+        let number = places.enter(trigger);
+        drop(places);
+        let crowded = told.map(|told| {
+            told.fire(());
+            Crowded(most)
+        });
+        Ok(Entry { permit: Permit { gate: self.clone(), number: Some(number) }, crowded })
     }
 
-    /// Lets in `most` from now on. Who is in stays in.
+    /// Lets in `most` from now on. Who is in stays in, until another needs its place.
     pub fn allow(&self, most: usize) {
-        self.0.most.store(most, Ordering::Relaxed);
+        self.lock().most = most;
     }
 
     /// How many are in.
     #[cfg(test)]
     pub fn count(&self) -> usize {
-        self.0.now.load(Ordering::Relaxed)
+        self.lock().held
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        // Nothing under the lock can leave the counts half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn enter(&mut self, trigger: Trigger) -> NonZeroU64 {
+        let number = NonZeroU64::MIN.saturating_add(self.last);
+        self.last = number.get();
+        self.held += 1;
+        self.idle.insert(number, trigger);
+        number
+    }
+
+    /// Takes the oldest that may be told to go off the list.
+    fn choose(&mut self) -> Option<Trigger> {
+        if self.leaving >= (self.most / 16).max(1) {
+            return None;
+        }
+        let (_, told) = self.idle.pop_first()?;
+        self.leaving += 1;
+        Some(told)
+    }
+
+    /// This one is not to be told to go any more.
+    fn release(&mut self, number: NonZeroU64) {
+        if self.idle.remove(&number).or_else(|| self.busy.remove(&number)).is_none() {
+            self.leaving -= 1;
+        }
     }
 }
 
 impl Permit {
-    /// Hears that this connection has to give way to another, as long as it is idle.
+    /// Hears that this connection has to give way to another.
     pub fn summons(&self) -> Halt {
-        halt().1
+        let (trigger, told) = halt();
+        let Some(number) = self.number else { return told };
+        let places = self.gate.lock();
+        if let Some(own) = places.idle.get(&number).or_else(|| places.busy.get(&number)) {
+            return own.listen();
+        }
+        // It was told before it listened.
+        trigger.fire(());
+        told
     }
 
-    /// Whether the connection is in the middle of something, and keeps its place whatever happens.
-    pub fn keep(&self, _is_busy: bool) {}
-}
+    /// Whether the connection is in the middle of a login, and keeps its place whatever happens.
+    /// One that has been summoned already is not called back.
+    pub fn keep(&self, is_busy: bool) {
+        let Some(number) = self.number else { return };
+        let places = &mut *self.gate.lock();
+        let (from, to) = match is_busy {
+            true => (&mut places.idle, &mut places.busy),
+            false => (&mut places.busy, &mut places.idle),
+        };
+        if let Some(trigger) = from.remove(&number) {
+            to.insert(number, trigger);
+        }
+    }
 
-impl Counts {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
-        self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection is logged in: from here on it never gives way.
+    pub fn settle(&mut self) {
+        if let Some(number) = self.number.take() {
+            self.gate.lock().release(number);
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.counts.now.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            let mut by_address = self.counts.lock();
-            if let Some(held) = by_address.get_mut(&address) {
-                *held -= 1;
-                if *held == 0 {
-                    by_address.remove(&address);
-                }
-            }
-        }
-    }
-}
-
-/// An IPv6 customer has a whole /64 to choose from (RFC 6177 §2), so it counts as one.
-fn counted_as(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
-        v4 => v4,
+        self.settle();
+        self.gate.lock().held -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn enter(gate: &Gate) -> Permit {
+        gate.admit().unwrap().permit
+    }
+
+    fn is_told(permit: &Permit) -> bool {
+        permit.summons().word().is_some()
+    }
 
     #[test]
     fn a_place_is_free_again_when_its_permit_is_dropped() {
-        let gate = Gate::new(2, None);
-        let first = gate.admit(None).unwrap();
-        let _second = gate.admit(None).unwrap();
-        assert_eq!(gate.admit(None).unwrap_err(), Full::Connections(2));
+        let gate = Gate::new(2);
+        let (mut first, mut second) = (enter(&gate), enter(&gate));
+        first.settle();
+        second.settle();
+        assert_eq!(gate.admit().unwrap_err().to_string(), "2 worker_connections are not enough");
         drop(first);
-        assert!(gate.admit(None).is_ok());
+        assert!(gate.admit().unwrap().crowded.is_none());
         assert_eq!(gate.count(), 1);
     }
 
     #[test]
-    fn one_address_cannot_take_all_places() {
-        let gate = Gate::new(100, NonZeroU32::new(1));
-        let admit = |ip: &str| gate.admit(Some(ip.parse().unwrap()));
-        let held = admit("192.0.2.1").unwrap();
-        assert_eq!(admit("::ffff:192.0.2.1").unwrap_err(), Full::Address(1));
-        let _other = admit("2001:db8::1").unwrap();
-        assert_eq!(admit("2001:db8::ffff:1").unwrap_err(), Full::Address(1), "the same /64");
-        assert!(gate.admit(None).is_ok());
-        drop(held);
-        let _again = admit("192.0.2.1").unwrap();
-        assert_eq!((gate.count(), gate.0.lock().len()), (2, 2));
+    fn the_oldest_without_a_login_gives_way() {
+        let gate = Gate::new(4);
+        let mut permits: Vec<_> = (0..4).map(|_| enter(&gate)).collect();
+        let mut summons = permits[2].summons();
+        permits[0].settle();
+        permits[1].keep(true);
+        let entry = gate.admit().unwrap();
+        let words = "4 worker_connections are not enough, reusing connections";
+        assert_eq!(entry.crowded.unwrap().to_string(), words);
+        let told: Vec<_> = permits.iter().map(is_told).collect();
+        assert_eq!(told, [false, false, true, false]);
+        assert!(summons.poll(&std::task::Context::from_waker(std::task::Waker::noop())).is_ready());
+        // Until it is gone there is no room for one more.
+        assert!(gate.admit().is_err());
+        permits.remove(2);
+        // What was refused can be told to go again, and is the oldest now.
+        permits[1].keep(false);
+        assert!(gate.admit().is_ok() && is_told(&permits[1]));
+    }
+
+    #[test]
+    fn who_logs_in_though_it_was_told_to_go_still_counts() {
+        let gate = Gate::new(1);
+        let mut lucky = enter(&gate);
+        let other = enter(&gate);
+        assert!(is_told(&lucky) && gate.count() == 2);
+        lucky.keep(true);
+        lucky.keep(false);
+        lucky.settle();
+        drop(other);
+        assert!(gate.admit().is_err(), "its place is taken for good");
+        drop(lucky);
+        assert_eq!(gate.count(), 0);
+        assert!(gate.admit().unwrap().crowded.is_none());
+    }
+
+    #[test]
+    fn a_lower_limit_ends_nobody_by_itself() {
+        let gate = Gate::new(3);
+        let permits: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
+        gate.allow(1);
+        assert!(!permits.iter().any(is_told));
+        assert!(gate.admit().is_ok() && is_told(&permits[0]));
+    }
+
+    #[test]
+    fn a_session_pays_two_words() {
+        assert_eq!(size_of::<Permit>(), 16);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Enter,
+        Keep(usize, bool),
+        Settle(usize),
+        Leave(usize),
+        Allow(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Enter),
+            2 => (any::<usize>(), any::<bool>()).prop_map(|(at, busy)| Step::Keep(at, busy)),
+            1 => any::<usize>().prop_map(Step::Settle),
+            2 => any::<usize>().prop_map(Step::Leave),
+            1 => (1_usize..40).prop_map(Step::Allow),
+        ]
+    }
+
+    /// What the gate should know of a permit: the plainest way to say it.
+    struct Known {
+        permit: Permit,
+        busy: bool,
+        settled: bool,
+        told: bool,
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_always_the_oldest_idle_one_and_no_count_leaks(
+            steps in proptest::collection::vec(step(), 0..200),
+        ) {
+            let gate = Gate::new(20);
+            let (mut most, mut all) = (20, Vec::<Known>::new());
+            for step in steps {
+                match step {
+                    Step::Enter => {
+                        let leaving = all.iter().filter(|k| k.told && !k.settled).count();
+                        let is_crowded = all.len() - leaving >= most;
+                        let may_tell = leaving < (most / 16).max(1);
+                        let idle = |k: &&mut Known| !(k.busy || k.settled || k.told);
+                        let oldest = all.iter_mut().find(idle).filter(|_| may_tell);
+                        let entered = gate.admit();
+                        prop_assert_eq!(entered.is_ok(), !is_crowded || oldest.is_some());
+                        let Ok(Entry { permit, crowded }) = entered else { continue };
+                        prop_assert_eq!(crowded.is_some(), is_crowded);
+                        if let Some(oldest) = oldest.filter(|_| is_crowded) {
+                            oldest.told = true;
+                        }
+                        all.push(Known { permit, busy: false, settled: false, told: false });
+                    }
+                    Step::Allow(new) => {
+                        most = new;
+                        gate.allow(new);
+                    }
+                    Step::Keep(at, _) | Step::Settle(at) | Step::Leave(at) if !all.is_empty() => {
+                        let at = at % all.len();
+                        let known = &mut all[at];
+                        match step {
+                            Step::Keep(_, busy) => {
+                                known.permit.keep(busy);
+                                known.busy = busy;
+                            }
+                            Step::Settle(_) => {
+                                known.permit.settle();
+                                known.settled = true;
+                            }
+                            _ => drop(all.remove(at)),
+                        }
+                    }
+                    _ => {}
+                }
+                for known in &all {
+                    prop_assert_eq!(is_told(&known.permit), known.told && !known.settled);
+                }
+                prop_assert_eq!(gate.count(), all.len());
+            }
+            drop(all);
+            let places = gate.lock();
+            prop_assert_eq!((places.held, places.leaving), (0, 0));
+            prop_assert!(places.idle.is_empty() && places.busy.is_empty());
+        }
     }
 }

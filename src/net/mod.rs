@@ -57,6 +57,7 @@ mod tests {
         let _ =
             |socket, gate, stop: halt::Halt<Leave>| is_send(accept::run(socket, gate, stop, Deaf));
         let _ = |names: &dns::Resolver| is_send(names.resolve("a"));
+        let _ = |names: &dns::Resolver, ip| is_send(names.host_of(ip));
         let _ = |to: &Endpoint, at| is_send(connect::open(to, connect::Options::default(), at));
         let parse = |_: &[u8]| crate::wire::Parsed::<(), ()>::More;
         let _ = |from: &Plain, at| is_send(header::read(from, at, parse));

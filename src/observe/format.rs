@@ -1,4 +1,5 @@
-//! `log_format`: text with variables, read once and rendered for every session.
+//! Text with variables, read once and rendered for every session: `log_format`, and what other
+//! directives make of a [`Template`].
 
 use std::cell::Cell;
 use std::time::SystemTime;
@@ -34,11 +35,16 @@ pub const JSON: &str = concat!(
 #[derive(Debug)]
 pub struct Format {
     style: Style,
-    segments: Vec<Segment>,
+    template: Template,
 }
 
+/// Text with variables, `$name` or `${name}`, read and checked.
 #[derive(Debug)]
-enum Segment {
+pub struct Template(Vec<Segment>);
+
+/// A piece of a text with variables.
+#[derive(Debug)]
+pub enum Segment {
     Text(Box<str>),
     Value(&'static Variable),
 }
@@ -82,7 +88,7 @@ impl Format {
                 }
             }
         };
-        Ok(Self { style, segments: segments(&texts.concat())? })
+        Ok(Self { style, template: Template::read(&texts.concat())? })
     }
 
     /// The formats that need no `log_format`: `main` and `json`.
@@ -97,18 +103,41 @@ impl Format {
 
     /// Appends `line`, without a newline, as it is at `now`.
     pub fn render(&self, line: &Line, now: SystemTime, out: &mut Vec<u8>) {
+        self.template.fill(line, now, out, |out, value| match (value.is_empty(), self.style) {
+            (true, Style::Access) => out.push(b'-'),
+            (true, _) => {}
+            (false, style) => escape::push(out, value, style, MAX_VALUE),
+        });
+    }
+}
+
+impl Template {
+    pub fn read(text: &str) -> Result<Self, Error> {
+        segments(text).map(Self)
+    }
+
+    /// Whether it is the same for every session.
+    pub fn is_fixed(&self) -> bool {
+        self.0.iter().all(|segment| matches!(segment, Segment::Text(_)))
+    }
+
+    /// Appends the text for `line` as it is at `now`. A value is raw, as somebody sent it: `put`
+    /// makes it fit to stand in `out`. One that there is not is empty.
+    pub fn fill(
+        &self,
+        line: &Line,
+        now: SystemTime,
+        out: &mut Vec<u8>,
+        mut put: impl FnMut(&mut Vec<u8>, &[u8]),
+    ) {
         let mut value = SCRATCH.take();
-        for segment in &self.segments {
+        for segment in &self.0 {
             match segment {
                 Segment::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Segment::Value(variable) => {
                     value.clear();
                     (variable.value)(line, now, &mut value);
-                    match (value.is_empty(), self.style) {
-                        (true, Style::Access) => out.push(b'-'),
-                        (true, _) => {}
-                        (false, style) => escape::push(out, &value, style, MAX_VALUE),
-                    }
+                    put(out, &value);
                 }
             }
         }
@@ -116,7 +145,8 @@ impl Format {
     }
 }
 
-fn segments(text: &str) -> Result<Vec<Segment>, Error> {
+/// Takes a text with variables apart.
+pub fn segments(text: &str) -> Result<Vec<Segment>, Error> {
     let mut segments = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -219,6 +249,8 @@ mod tests {
         for (name, want, without) in [
             ("remote_addr", "192.0.2.7", "unix:"),
             ("remote_port", "4711", "-"),
+            ("binary_remote_addr", "\\xC0\\x00\\x02\\x07", "unix:"),
+            ("remote_prefix", "192.0.2.0/24", "unix:"),
             ("realip_remote_addr", "10.0.0.1", "unix:"),
             ("realip_remote_port", "5000", "-"),
             ("server_addr", "192.0.2.1", "unix:/run/pop3"),
@@ -253,6 +285,7 @@ mod tests {
             ("session_end", "client_closed", "internal_error"),
             ("connection", "9", "1"),
             ("session_id", "s1", "-"),
+            ("dollar", "$", "$"),
             ("msec", "1061.255", "1061.255"),
         ] {
             let format = Format::read(&[format!("<${{{name}}}>")]).unwrap();

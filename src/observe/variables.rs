@@ -1,11 +1,12 @@
-//! The variables of `log_format`: nginx's names where it has one.
+//! The variables of `log_format` and `auth_http_header`: nginx's names where it has one.
 
 use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::access::{Line, Tls};
-use super::clock;
 use super::syslog::hostname;
+use super::{Addr, clock};
 
 /// A variable: its name without the `$`, what it means, and where its value comes from.
 #[derive(Debug)]
@@ -38,6 +39,32 @@ pub const VARIABLES: &[Variable] = &[
         name: "remote_port",
         doc: "The client's port.",
         value: |line, _, out| put_some(out, line.client.port()),
+    },
+    Variable {
+        name: "binary_remote_addr",
+        doc: "The client's address as 4 or 16 bytes: the shortest key for `limit_conn_zone`.",
+        value: |line, _, out| match ip(&line.client) {
+            Some(IpAddr::V4(ip)) => out.extend_from_slice(&ip.octets()),
+            Some(IpAddr::V6(ip)) => out.extend_from_slice(&ip.octets()),
+            None => put(out, line.client.host()),
+        },
+    },
+    Variable {
+        name: "remote_prefix",
+        doc: "The network that the client's address lies in: of IPv4 the /24, of IPv6 the /64, which is \
+              what one customer has.",
+        value: |line, _, out| match ip(&line.client) {
+            Some(IpAddr::V4(ip)) => {
+                let net = Ipv4Addr::from_bits(ip.to_bits() >> 8 << 8);
+                put(out, format_args!("{net}/24"));
+            }
+            // RFC 6177 §2: a site has a /64 at the least, and its hosts choose within it.
+            Some(IpAddr::V6(ip)) => {
+                let net = Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64);
+                put(out, format_args!("{net}/64"));
+            }
+            None => put(out, line.client.host()),
+        },
     },
     Variable {
         name: "realip_remote_addr",
@@ -247,6 +274,11 @@ pub const VARIABLES: &[Variable] = &[
         doc: "When it began, in seconds since 1970 with milliseconds.",
         value: |line, _, out| put(out, since_1970(line.started)),
     },
+    Variable {
+        name: "dollar",
+        doc: "A `$`, which cannot be written otherwise.",
+        value: |_, _, out| put(out, '$'),
+    },
 ];
 
 /// Seconds with milliseconds, as nginx writes times.
@@ -260,6 +292,14 @@ impl fmt::Display for Seconds {
 
 fn since_1970(time: SystemTime) -> Seconds {
     Seconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The address without its port; of an IPv4 address mapped into IPv6, the IPv4 address.
+fn ip(addr: &Addr) -> Option<IpAddr> {
+    match addr {
+        Addr::Ip(addr) => Some(addr.ip().to_canonical()),
+        Addr::Unix(_) => None,
+    }
 }
 
 fn tls(line: &Line) -> Option<&Tls> {

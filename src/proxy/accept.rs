@@ -10,7 +10,7 @@ use super::desk::{Desk, Upstream};
 use super::relay;
 use super::session::{Session, TIMED_OUT, words_of};
 use super::site::{Door, Site};
-use crate::login::{imap, pop3, words};
+use crate::login::{Bar, imap, pop3, sieve, smtp};
 use crate::net::accept::Conn;
 use crate::net::halt::Halt;
 use crate::net::{Plain, Stream, header};
@@ -18,6 +18,7 @@ use crate::observe::access::{End, Record, Status};
 use crate::observe::{Level, tasks};
 use crate::route::Proxied;
 use crate::session::driver::{Done, Ended, Patience, admit};
+use crate::throttle::Stage;
 use crate::wire::haproxy;
 
 /// Serves `conn` until its login has ended; a client that was let in is then relayed by a task of
@@ -29,7 +30,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
     let counted = site.counters.accepted();
     let mut session = Session::new(&door, &site, number, peer, local, permit);
     let introduced = match door.proxy_protocol {
-        true => introduce(&mut session, &site, &stream, cut.clone()).await,
+        true => introduce(&mut session, &site, &stream, cut.clone(), summons.clone()).await,
         false => Ok(()),
     };
     let done = match introduced {
@@ -48,10 +49,18 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
         Ok(Done::Admitted { stream, unread, pass }) => {
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
-            let (site, record, permit) = session.into_parts();
+            let (site, record, (mut permit, guards)) = session.into_parts();
+            permit.settle();
             let after = Arc::clone(&site.after);
-            let relay =
-                relay::run(stream, unread, pass, after, record, cut, (permit, counted, alive));
+            let relay = relay::run(
+                stream,
+                unread,
+                pass,
+                after,
+                record,
+                cut,
+                (permit, guards, counted, alive),
+            );
             tasks::spawn("relay", relay);
         }
         Ok(Done::Settled { .. }) => {}
@@ -65,11 +74,13 @@ async fn introduce(
     site: &Site,
     stream: &Plain,
     mut stop: Halt,
+    mut summons: Halt,
 ) -> Result<(), Ended> {
     let deadline = Instant::now() + site.settings.timeout;
     let header = tokio::select! {
         header = header::read(stream, deadline, haproxy::parse) => header,
         () = stop.heard() => return Err(Ended::Stopped),
+        () = summons.heard() => return Err(Ended::GaveWay),
     };
     match header {
         // None: LOCAL and UNKNOWN, the balancer itself, checking our health.
@@ -94,15 +105,16 @@ async fn login(
     plain: Plain,
     ssl: bool,
     stop: Halt,
-    summons: Halt,
+    mut summons: Halt,
 ) -> Result<Done<Upstream>, Ended> {
-    let stream = if ssl {
+    let mut stream = if ssl {
         let timeout = session.site().settings.timeout;
         let deadline = Instant::now() + timeout;
         let mut stop = stop.clone();
         let accepted = tokio::select! {
             accepted = session.accept_tls(plain, deadline, false) => accepted,
             () = stop.heard() => return Err(Ended::Stopped),
+            () = summons.heard() => return Err(Ended::GaveWay),
         };
         match accepted {
             Ok((stream, None)) => stream,
@@ -117,11 +129,16 @@ async fn login(
         Stream::Plain(plain)
     };
     let site = session.site();
+    if session.count(Stage::Connected).is_err() {
+        farewell(&mut stream, site.words.too_busy).await;
+        return Err(Bar::TooMany.into());
+    }
     let (offer, timeout) = (site.offer.now(), site.settings.timeout);
     let patience = Patience {
         opening: timeout,
         step: timeout,
         whole: false,
+        overall: Some(site.settings.login_timeout.max(timeout)),
         pipelines: false,
         hush: match site.words.name {
             "smtp" => site.settings.smtp_greeting_delay,
@@ -131,12 +148,19 @@ async fn login(
     };
     let desk = Desk::new(session);
     let guest = session.guest();
-    if site.words.name == words::POP3.name {
-        let front = pop3::front::Front::new(offer, guest);
-        admit(stream, front, &desk, session, session, patience, stop, summons).await
-    } else {
-        let front = imap::front::Front::new(offer, guest);
-        admit(stream, front, &desk, session, session, patience, stop, summons).await
+    macro_rules! admit_by {
+        ($front:ty) => {{
+            let front = <$front>::new(offer, guest);
+            // Boxed one by one: the session is not to be as large as the largest of them.
+            Box::pin(admit(stream, front, &desk, session, session, patience, stop, summons)).await
+        }};
+    }
+    match site.words.name {
+        "pop3" => admit_by!(pop3::front::Front),
+        "smtp" => admit_by!(smtp::front::Front<smtp::Smtp>),
+        "lmtp" => admit_by!(smtp::front::Front<smtp::Lmtp>),
+        "sieve" => admit_by!(sieve::front::Front),
+        _ => admit_by!(imap::front::Front),
     }
 }
 
@@ -157,6 +181,9 @@ fn tell(session: &Session, ended: &Ended) {
         Ended::Stopped => (End::Shutdown, Level::Info, "shutdown timeout".to_owned()),
         Ended::Breach(breach) => (End::SpokeBeforeTls, Level::Info, format!("client {breach}")),
         Ended::Tls(error) => (End::TlsFailed, Level::Info, error.clone()),
+        Ended::Barred(Bar::TooMany) => {
+            (End::Throttled, Level::Debug, "client was sent away".to_owned())
+        }
         Ended::Barred(bar) => (End::TlsFailed, Level::Info, bar.to_string()),
         Ended::Early => {
             (End::SpokeTooEarly, Level::Info, "client spoke before its greeting".to_owned())

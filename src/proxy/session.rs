@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::rand;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::site::{Door, Site};
 use crate::login::{Bar, Guest, Secured};
+use crate::net::dns::Host;
 use crate::net::limits::Permit;
 use crate::net::{Endpoint, Plain, Stream};
 use crate::observe::access::{End, Line, Record, Tls};
@@ -17,6 +19,7 @@ use crate::observe::{Addr, Level};
 use crate::route;
 use crate::session::driver::Watcher;
 use crate::session::upgrade::{Upgrade, Upgraded};
+use crate::throttle::{Guard, Over, Stage};
 use crate::tls::error::Error;
 use crate::tls::server;
 
@@ -31,6 +34,7 @@ pub struct Session {
     pub proxied: Option<route::Proxied>,
     door: Arc<Door>,
     permit: Permit,
+    host: OnceCell<Host>,
     state: Mutex<State>,
     breaches: AtomicU32,
 }
@@ -39,6 +43,8 @@ pub struct Session {
 struct State {
     site: Arc<Site>,
     record: Record,
+    /// Places that `limit_conn` counts: of the connection, and of the login.
+    guards: [Guard; 2],
 }
 
 impl Session {
@@ -61,7 +67,8 @@ impl Session {
             proxied: None,
             door: Arc::clone(door),
             permit,
-            state: Mutex::new(State { site: Arc::clone(site), record }),
+            state: Mutex::new(State { site: Arc::clone(site), record, guards: Default::default() }),
+            host: OnceCell::new(),
             breaches: AtomicU32::new(0),
         }
     }
@@ -90,9 +97,9 @@ impl Session {
     }
 
     /// The line, for the relay to go on with.
-    pub fn into_parts(self) -> (Arc<Site>, Record, Permit) {
+    pub fn into_parts(self) -> (Arc<Site>, Record, (Permit, [Guard; 2])) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (state.site, state.record, self.permit)
+        (state.site, state.record, (self.permit, state.guards))
     }
 
     pub fn log(&self, level: Level, doing: Option<&'static str>, message: impl fmt::Display) {
@@ -113,6 +120,46 @@ impl Session {
         })
     }
 
+    /// Counts the session among those of its kind, or says that there are too many: as one that has
+    /// connected, or as one that logs in.
+    pub fn count(&self, stage: Stage) -> Result<(), Over> {
+        let index = match stage {
+            Stage::Connected => 0,
+            Stage::LoggingIn => 1,
+        };
+        let mut state = self.lock();
+        // Given back first: who comes a second time is not two.
+        drop(std::mem::take(&mut state.guards[index]));
+        let site = Arc::clone(&state.site);
+        let guard = site.connections.admit(stage, &state.record, &site.log)?;
+        state.guards[index] = guard;
+        Ok(())
+    }
+
+    /// The session does not log in after all.
+    pub fn uncount(&self) {
+        drop(std::mem::take(&mut self.lock().guards[1]));
+    }
+
+    /// What DNS calls the client: asked once, and only where that is wanted.
+    pub async fn host(&self, site: &Site) -> &str {
+        let (Some(clients), Some(ip)) = (&site.clients, self.client.ip()) else {
+            return match self.client {
+                Endpoint::Unix(_) if site.clients.is_some() => "[TEMPUNAVAIL]",
+                _ => "[UNAVAILABLE]",
+            };
+        };
+        let host = self.host.get_or_init(|| async {
+            let host = clients.host_of(ip).await;
+            if let Some(fault) = host.fault() {
+                let words = format_args!("{fault} while resolving client address");
+                self.log(Level::Info, None, words);
+            }
+            host
+        });
+        host.await.text()
+    }
+
     /// What its dialogue may know of the client.
     pub fn guest(&self) -> Guest {
         let site = self.site();
@@ -121,6 +168,7 @@ impl Session {
             trusted: site.settings.believes(&self.client),
             certificate: None,
             salt: salt(),
+            nonce: chance(),
         }
     }
 
@@ -186,6 +234,10 @@ impl Upgrade for Session {
             self.accept_tls(plain, deadline, true).await.map_err(|error| words_of(&error))?;
         let after = self.site();
         let changed = !Arc::ptr_eq(&before, &after);
+        let barred = match changed {
+            true => barred.or(self.count(Stage::Connected).err().map(|_| Bar::TooMany)),
+            false => barred,
+        };
         let offer = changed.then(|| after.offer.now());
         Ok(Upgraded { stream, secured: Secured { offer, certificate: None }, barred })
     }

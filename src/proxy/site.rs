@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::directives::{Settings, Tells};
 use super::learned::Offered;
+use crate::http;
 use crate::login::Words;
 use crate::observe::access::Access;
 use crate::observe::{Log, Metrics, metrics};
 use crate::route::Router;
+use crate::throttle::Connections;
 use crate::tls::client::Connector;
 use crate::tls::directives::Mode;
 use crate::tls::names::Names;
@@ -35,6 +37,10 @@ pub struct Site {
     /// Absent where the server has no certificate at all.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub router: Router,
+    /// `limit_conn`
+    pub connections: Connections,
+    /// What finds the names of SMTP clients, where they are wanted.
+    pub clients: Option<http::Names>,
     /// How upstreams without a block of their own are treated.
     pub towards: Arc<Towards>,
     /// How those with a block are, by the name of the block.

@@ -1,21 +1,30 @@
 //! Who wants to be let in, as the session knows it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::header::{HeaderName, HeaderValue};
 
 use crate::net::Endpoint;
 
 /// Who asks for a route, and how it came to us.
 #[derive(Clone, Debug)]
 pub struct Asker {
-    /// `imap`, `pop3`.
+    /// `imap`, `pop3`, `smtp`, `lmtp`, `sieve`.
     pub protocol: &'static str,
     /// The client as we believe it to be: behind a trusted balancer, who that says it is.
     pub client: Endpoint,
+    /// Its name, or `[UNAVAILABLE]`, or `[TEMPUNAVAIL]`; absent where nobody has looked.
+    pub host: Option<Arc<str>>,
+    /// The address of ours that it came to.
+    pub local: Endpoint,
     /// The attempts of this session, this one included.
     pub attempt: u32,
     pub tls: Option<Tls>,
     /// The ends that a PROXY header named.
     pub proxied: Option<Proxied>,
+    /// What `auth_http_header` adds: [`Router::headers`](super::Router::headers).
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// How the client's connection is secured.
@@ -40,7 +49,7 @@ pub struct Certificate {
     pub serial: String,
     /// SHA-1, hexadecimal.
     pub fingerprint: String,
-    /// PEM, where it is to be passed.
+    /// PEM. It is passed under `auth_http_pass_client_cert on` alone.
     pub pem: String,
 }
 

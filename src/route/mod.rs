@@ -4,8 +4,9 @@
 //! knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
 //!
 //! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
-//! a [`Route`]: whose [`Targets`] are the addresses to try in order, and what name and password to
-//! use there. Or it gives [`NotFound`]: what the client is told and what the log is told.
+//! a [`Route`]: whose [`Targets`] are the addresses to try in order, what name and password to use
+//! there, and what else a handler said of it. Or it gives [`NotFound`]: what the client is told and
+//! what the log is told. What went wrong on the way and did no harm is told as it happens.
 //!
 //! **Directives.** `auth_http` and its kin, `route`, `upstream`, `resolver`, in [`directives`].
 //!
@@ -17,20 +18,24 @@
 //!   leaves the next one to be tried.
 //!
 //! **Limits.** With an authorization identity, the table is asked for that name (whose mailbox it
-//! is) and the handler for the authentication identity (whose password it is). No cache, one
-//! handler, servers of equal weight.
+//! is) and the handler for the authentication identity (whose password it is). No cache, handlers
+//! and servers of equal weight.
 
 mod asker;
 pub mod directives;
 mod group;
 mod handler;
+mod header;
 mod lookup;
 mod table;
 mod template;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-pub use asker::{Asker, Proxied, Tls};
+use hyper::header::{HeaderName, HeaderValue};
+
+pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use directives::{DIRECTIVES, Settings};
 pub use group::{Group, Target, Targets};
 pub use lookup::hold_for_any;
@@ -38,9 +43,13 @@ pub use lookup::hold_for_any;
 use crate::http::Names;
 use crate::login::{Attempt, Kind, Refusal, Secret};
 use crate::observe::Level;
+use crate::observe::access::Line;
+use crate::tls::client::Connectors;
 use crate::tls::directives::Mode;
 use group::Server;
 use handler::{Handler, Ruling};
+use header::Header;
+use lookup::{Accepted, Refused};
 use table::{Destination, Found, Table};
 
 /// Finds routes for the logins of one virtual host. Shared by its sessions.
@@ -48,6 +57,7 @@ use table::{Destination, Found, Table};
 pub struct Router {
     /// Asked in this order, until one knows.
     sources: Vec<Source>,
+    headers: Arc<[Header]>,
     names: Names,
 }
 
@@ -78,8 +88,7 @@ pub struct Route {
     pub security: Option<Mode>,
     /// The master is to log in (`Auth-Upstream-Master`).
     pub master: bool,
-    /// SCRAM's verifier, as the handler wrote it (`Auth-Verifier`).
-    pub verifier: Option<Box<str>>,
+    verifier: Option<Secret>,
 }
 
 /// No route.
@@ -129,25 +138,39 @@ impl From<Error> for NotFound {
 
 impl Router {
     /// `names` resolves hosts as this block's `resolver` says.
-    pub fn new(settings: &Settings, names: &Names) -> Self {
+    pub fn new(
+        settings: &Settings,
+        names: &Names,
+        connectors: &mut Connectors,
+    ) -> Result<Self, String> {
         let mut sources = Vec::new();
         if let Some(table) = settings.table.as_ref().filter(|table| !table.is_empty()) {
             sources.push(Source::Table(Arc::clone(table)));
         }
-        if let Some(url) = &settings.auth_http {
-            let (headers, timeout) = (&settings.headers, settings.timeout);
-            let handler = Handler::new(url.clone(), headers, timeout, Arc::clone(names));
+        if let Some(handler) = Handler::new(settings, names, connectors)? {
             sources.push(Source::Handler(Box::new(handler)));
         }
-        Self { sources, names: Arc::clone(names) }
+        let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
+        Ok(Self { sources, headers, names })
     }
 
-    /// Where `attempt` goes.
-    pub async fn find(&self, attempt: &Attempt, asker: &Asker) -> Result<Route, NotFound> {
+    /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.
+    pub fn headers(&self, line: &Line) -> Vec<(HeaderName, HeaderValue)> {
+        let now = SystemTime::now();
+        self.headers.iter().map(|header| header.fill(line, now)).collect()
+    }
+
+    /// Where `attempt` goes. `tell` hears of failures that did not decide it.
+    pub async fn find(
+        &self,
+        attempt: &Attempt,
+        asker: &Asker,
+        tell: &(dyn Fn(Error) + Sync),
+    ) -> Result<Route, NotFound> {
         for source in &self.sources {
             let found = match source {
                 Source::Table(table) => self.look_up(table, attempt)?,
-                Source::Handler(handler) => Some(self.ask(handler, attempt, asker).await?),
+                Source::Handler(handler) => Some(self.ask(handler, attempt, asker, tell).await?),
             };
             if let Some(route) = found {
                 return Ok(route);
@@ -179,30 +202,37 @@ impl Router {
         handler: &Handler,
         attempt: &Attempt,
         asker: &Asker,
+        tell: &(dyn Fn(Error) + Sync),
     ) -> Result<Route, NotFound> {
-        match handler.ask(attempt, asker).await.map_err(Error::from)? {
-            // Credentials of the handler's own may act for anybody, and a handler written for nginx
-            // has never heard of the name that the client asked to act for.
-            Ruling::Accepted(accepted)
-                if attempt.authzid.is_some()
-                    && (accepted.user.is_some() || accepted.secret.is_some()) =>
+        let tell = |error| tell(Error::Handler(error));
+        match handler.ask(attempt, asker, &tell).await.map_err(Error::from)? {
+            // Credentials of the handler's own may act for anybody, and so may those of the master,
+            // who logs in where the client has none to pass. A handler written for nginx has never
+            // heard of the name that the client asked to act for.
+            Ruling::Accepted(accepted, _)
+                if attempt.authzid.is_some() && !is_own_login(attempt, &accepted) =>
             {
                 Err(NotFound { refusal: Refusal::new(Kind::Forbidden), cause: None })
             }
-            Ruling::Accepted(accepted) => {
+            Ruling::Accepted(accepted, handler) => {
                 let servers = Arc::new([Server::at(accepted.server)]);
-                let (user, secret) = (accepted.user, accepted.secret);
                 Ok(Route {
-                    user,
-                    secret,
+                    user: accepted.user,
+                    secret: accepted.secret,
                     is_checked: true,
+                    handler: Some(handler.into()),
+                    security: accepted.security,
+                    master: accepted.master,
+                    verifier: accepted.verifier,
                     ..self.route(Targets::new(servers, 0, &self.names))
                 })
             }
-            Ruling::Refused { text, wait } => {
+            Ruling::Refused(Refused { text, code, sasl, wait }) => {
                 let refusal = Refusal::new(Kind::BadCredentials).with_text(text);
+                // The challenge is for who can answer it.
+                let sasl = sasl.filter(|_| attempt.mechanism.brings_token());
                 // As nginx: who is not made to wait is sent away.
-                let refusal = Refusal { wait, close: wait.is_zero(), ..refusal };
+                let refusal = Refusal { code, sasl, wait, close: wait.is_zero(), ..refusal };
                 Err(NotFound { refusal, cause: None })
             }
         }
@@ -221,6 +251,21 @@ impl Router {
             master: false,
             verifier: None,
         }
+    }
+}
+
+/// Whether the upstream gets to judge the client's own credentials.
+fn is_own_login(attempt: &Attempt, accepted: &Accepted) -> bool {
+    (attempt.mechanism.brings_password() || attempt.mechanism.brings_token())
+        && accepted.user.is_none()
+        && accepted.secret.is_none()
+        && !accepted.master
+}
+
+impl Route {
+    /// What the proof of a SCRAM client is held against, as the handler wrote it.
+    pub fn verifier(&self) -> Option<&str> {
+        std::str::from_utf8(self.verifier.as_ref()?.reveal()).ok()
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Patience {
     /// For each command after that; with `whole`, for all of them together.
     pub step: Duration,
     pub whole: bool,
+    /// For everything before the login together, if that has an end: whoever drips whole commands
+    /// would else stay for as long as they last. A ruling that has begun is waited for all the same.
+    pub overall: Option<Duration>,
     /// Whether the peer is asked several things at once. One with Nagle's algorithm then holds its
     /// second answer back until the first is acknowledged, which takes 40 ms unless we see to it.
     pub pipelines: bool,
@@ -44,7 +47,8 @@ pub trait Watcher: Sync {
     /// So broken that nothing behind it can be read.
     fn out_of_step(&self, words: &str);
 
-    /// A ruling has begun, or is over: meanwhile the peer is not idle, however silent it is.
+    /// A ruling has begun, or is over without a login: meanwhile the peer is not idle, however silent
+    /// it is. The time that a refusal makes it wait is no part of it.
     fn ruling(&self, _is_going_on: bool) {}
 }
 
@@ -166,6 +170,8 @@ struct Drive<D> {
     /// Said, and not written yet: one batch of actions is one write.
     said: Vec<u8>,
     patience: Patience,
+    /// When the login must be over, if it must.
+    end: Option<Instant>,
     deadline: Instant,
     /// The time that `deadline` was set from, for the error.
     granted: Duration,
@@ -173,16 +179,20 @@ struct Drive<D> {
 
 impl<D: Dialogue> Drive<D> {
     fn new(stream: Stream, dialogue: D, patience: Patience) -> Self {
-        Self {
+        let now = Instant::now();
+        let mut drive = Self {
             stream: Some(stream),
             unread: Buffer::default(),
             dialogue,
             act: Vec::new(),
             said: Vec::new(),
             patience,
-            deadline: Instant::now() + patience.opening,
+            end: patience.overall.and_then(|time| now.checked_add(time)),
+            deadline: now,
             granted: patience.opening,
-        }
+        };
+        drive.grant(patience.opening);
+        drive
     }
 
     async fn run<K, U, W>(
@@ -214,17 +224,13 @@ impl<D: Dialogue> Drive<D> {
                     }
                     Action::Consult(question) => {
                         self.flush().await?;
-                        watcher.ruling(true);
-                        let advice = self.wait_for(desk.advise(question)).await;
+                        let advice = self.wait_for(desk.advise(question), watcher).await?;
                         watcher.ruling(false);
-                        self.dialogue.on(Event::Advised(advice?), &mut self.act);
+                        self.dialogue.on(Event::Advised(advice), &mut self.act);
                     }
                     Action::Rule(attempt) => {
                         self.flush().await?;
-                        watcher.ruling(true);
-                        let ruling = self.wait_for(desk.rule(attempt)).await;
-                        watcher.ruling(false);
-                        let ruling = ruling?;
+                        let ruling = self.wait_for(desk.rule(attempt), watcher).await?;
                         let ruling = ruling.map(|(allowed, granted)| {
                             pass = Some(allowed);
                             granted
@@ -293,8 +299,9 @@ impl<D: Dialogue> Drive<D> {
     }
 
     fn grant(&mut self, time: Duration) {
+        let due = Instant::now() + time;
+        self.deadline = self.end.map_or(due, |end| due.min(end));
         self.granted = time;
-        self.deadline = Instant::now() + time;
     }
 
     fn say(&mut self, bytes: &[u8]) {
@@ -378,11 +385,14 @@ impl<D: Dialogue> Drive<D> {
     async fn wait_for<T>(
         &mut self,
         ruling: impl Future<Output = Result<T, Refusal>>,
+        watcher: &impl Watcher,
     ) -> Result<Result<T, Refusal>, Ended> {
         let stream = self.stream.as_mut().ok_or(Ended::Closed)?;
+        watcher.ruling(true);
         let ruling = async {
             let ruling = ruling.await;
             if let Err(refusal) = &ruling {
+                watcher.ruling(false);
                 tokio::time::sleep(refusal.wait).await;
             }
             ruling

@@ -4,13 +4,15 @@
 //! any cut of the input gives `More` or the same answer. Every parser is bounded by a constant that
 //! it names, and stays in step with its peer across nonsense, because a breach counts its bytes.
 //!
-//! **Siblings.** [`imap`], [`pop3`]: commands from clients, replies from upstreams. [`sasl`]: what
-//! is inside an AUTH exchange, whoever carries it. [`haproxy`]: the PROXY header.
+//! **Siblings.** [`imap`], [`pop3`], [`smtp`], [`sieve`]: commands from clients, replies from upstreams.
+//! [`sasl`]: what is inside an AUTH exchange, whoever carries it. [`haproxy`]: the PROXY header.
 
 pub mod haproxy;
 pub mod imap;
 pub mod pop3;
 pub mod sasl;
+pub mod sieve;
+pub mod smtp;
 
 /// What a parser found at the front of its input.
 ///

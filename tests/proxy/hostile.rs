@@ -230,16 +230,22 @@ fn an_upstream_without_measure_is_cut_short() {
     }
 }
 
-#[test]
-fn too_many_sessions_are_told_so() {
+/// A gatepost that holds `most` sessions. Its upstream comes along.
+fn crowded(most: usize) -> (FakeUpstream, Scene) {
     let upstream = FakeUpstream::start(imap(Manners::imap()));
     let extra = format!("{}{}", crate::scene::CERTIFICATE, crate::scene::TO_BACKEND);
     let conf = crate::support::mail(&format!("{extra}{}", crate::scene::servers(Protocol::Imap)))
-        .replace("worker_connections 4096", "worker_connections 5")
+        .replace("worker_connections 4096", &format!("worker_connections {most}"))
         .replace("worker_processes 2", "worker_processes 1");
     let values: [(&str, &dyn ToString); 1] = [("up", &upstream.addr())];
     let scene = Scene::with(crate::support::Ca::new(), Protocol::Imap, &conf, &values);
-    let mut inside: Vec<Client> = (0..5).map(|_| scene.client()).collect();
+    (upstream, scene)
+}
+
+#[test]
+fn too_many_sessions_are_told_so() {
+    let (_upstream, scene) = crowded(5);
+    let mut inside: Vec<Client> = (0..5).map(|_| scene.let_in_by(Way::Clear)).collect();
     let mut late = connected(scene.gatepost.imap());
     late.hears("* BYE");
     late.hears_the_end();
@@ -248,6 +254,28 @@ fn too_many_sessions_are_told_so() {
         let mut talk = connected(scene.gatepost.imap());
         talk.line().starts_with("* OK").then_some(())
     });
+}
+
+#[test]
+fn who_never_logs_in_gives_way_to_who_comes() {
+    let (_upstream, scene) = crowded(3);
+    let mut inside = scene.let_in_by(Way::Clear);
+    let mut stalled = connected(scene.gatepost.tls(Protocol::Imap));
+    let came = format!("client {} connected", stalled.local_addr());
+    scene.gatepost.logs(&came);
+    let mut idle = scene.client();
+    let mut third = scene.client();
+    stalled.hears_the_end();
+    let mut fourth = until("a place to be free", || {
+        let mut talk = connected(scene.gatepost.imap());
+        talk.line().starts_with("* OK").then_some(talk)
+    });
+    idle.hears("* BYE [UNAVAILABLE]");
+    idle.hears_the_end();
+    fourth.try_say("a NOOP").unwrap();
+    fourth.hears("a OK");
+    third.ask("NOOP").is("OK");
+    inside.ask("NOOP").is("OK");
 }
 
 #[test]

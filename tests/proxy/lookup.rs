@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::scene::{CERTIFICATE, Scene, Way, servers};
 use crate::support::{
-    Asked, Ca, FakeLookup, FakeUpstream, Manners, Mechanism, Protocol, answer, encoded, fresh_ip,
-    imap, mail, pop3,
+    Asked, Ca, FakeLookup, FakeUpstream, IMAPS, Manners, Mechanism, Protocol, answer, encoded,
+    fresh_ip, imap, mail, pop3,
 };
 
 /// A gatepost that asks `lookup` where to go.
@@ -38,10 +38,17 @@ fn saying(headers: &'static [(&'static str, &'static str)]) -> FakeLookup {
 fn the_handler_is_asked_as_nginx_asks() {
     let upstream = upstream();
     let lookup = FakeLookup::to(upstream.addr());
-    let scene = asking(&lookup, Protocol::Imap, "auth_http_header X-Auth-Key \"open sesame\";");
+    let scene = asking(
+        &lookup,
+        Protocol::Imap,
+        "auth_http_header X-Auth-Key \"open sesame\";
+         auth_http_header X-Who '$remote_addr $ssl_protocol${client_agent} $login';",
+    );
     let mut client = scene.client_by(Way::Tls);
     client.log_in(Mechanism::PlainAsked, "us er%x@a.test", "p\"s s");
-    let ip = client.local_addr().ip().to_string();
+    let (ip, port) = (client.local_addr().ip().to_string(), client.local_addr().port().to_string());
+    let who = format!("{ip} TLSv1.3 us%20er%25x@a.test");
+    let (to, to_port) = (scene.gatepost.site.ip.to_string(), IMAPS.to_string());
     let asked = &lookup.asked()[0];
     assert!(asked.line.starts_with("GET /auth HTTP/1."), "{}", asked.line);
     for (header, want) in [
@@ -53,7 +60,11 @@ fn the_handler_is_asked_as_nginx_asks() {
         ("Client-IP", &ip),
         ("Auth-SSL", "on"),
         ("Auth-SSL-Protocol", "TLSv1.3"),
+        ("Client-Port", &port),
+        ("Server-Addr", &to),
+        ("Server-Port", &to_port),
         ("X-Auth-Key", "open sesame"),
+        ("X-Who", &who),
     ] {
         assert_eq!(asked.get(header), want, "{header} of {asked:?}");
     }
@@ -217,6 +228,8 @@ fn answers_of_every_shape_are_understood() {
             "HTTP/1.1 204 No Content\r\nAUTH-STATUS:OK\r\nAUTH-SERVER:{ip}\r\nAUTH-PORT:{port}\r\nX-Other: {}\r\n\r\n",
             "y".repeat(3000)
         ),
+        format!("Auth-Status: OK\r\nAuth-Server: {ip}\r\nAuth-Port: {port}\r\n\r\n"),
+        format!("HTTP/9\r\nAuth-Status: OK\nAuth-Server: {ip}\nAuth-Port: {port}\n\n"),
         format!(
             "HTTP/1.1 200 OK\r\nAuth-Status: OK\r\nAuth-Server: localhost\r\nAuth-Port: {port}\r\nContent-Length: 0\r\n\r\n"
         ),
@@ -294,4 +307,76 @@ fn nothing_a_client_says_adds_a_header() {
         assert_eq!(passwords.count(), 1, "{asked:?}");
         assert_eq!(asked.get("Auth-User"), "a:%20b%25c");
     }
+}
+
+#[test]
+fn a_strict_gatepost_takes_no_odd_answer() {
+    let upstream = upstream();
+    let to = upstream.addr();
+    let said = towards(to, &[]);
+    for (text, logged) in [
+        (said.replace("200 OK", "500 Oops"), "sent status 500"),
+        (said.replace("HTTP/1.1 200 OK\r\n", ""), "sent invalid response"),
+    ] {
+        let lookup = FakeLookup::start(move |_: &Asked| text.clone());
+        for (strict, beginning) in [("off", "OK"), ("on", "NO [UNAVAILABLE]")] {
+            let scene = asking(&lookup, Protocol::Imap, &format!("auth_http_strict {strict};"));
+            let end = scene.client().try_log_in(Mechanism::Login, "bob", "pw");
+            assert!(end.starts_with(beginning), "{strict}: {end}");
+            if strict == "on" {
+                scene.gatepost.logs(logged);
+            }
+        }
+    }
+}
+
+#[test]
+fn another_handler_answers_for_one_that_is_down() {
+    let upstream = upstream();
+    let (broken, good) =
+        (saying(&[("Auth-Status", "OK"), ("Auth-Server", "a b")]), FakeLookup::to(upstream.addr()));
+    let gone = format!("{}:1", fresh_ip());
+    let text = mail(&format!(
+        "{CERTIFICATE} auth_http {gone} http://@broken@/ @good@/auth; {}",
+        servers(Protocol::Imap)
+    ));
+    let (broken_at, good_at) = (broken.addr(), good.addr());
+    let values: [(&str, &dyn ToString); 2] = [("broken", &broken_at), ("good", &good_at)];
+    let scene = Scene::with(Ca::new(), Protocol::Imap, &text, &values);
+    for _ in 0..6 {
+        scene.client().log_in(Mechanism::Login, "bob", "pw");
+    }
+    assert_eq!(good.asked().len(), 6);
+    let line = scene.gatepost.logs(&format!("auth http server {gone} connect() failed"));
+    assert!(line.contains("[error]") && line.contains("while in http auth state"), "{line}");
+    scene.gatepost.logs(&format!("auth http server {broken_at} did not send server or port"));
+}
+
+#[test]
+fn a_handler_behind_tls_must_be_the_one_that_is_meant() {
+    let (upstream, ca) = (upstream(), Ca::new());
+    let to = upstream.addr();
+    let pair = ca.ecdsa(&["lookup.test"]);
+    let lookup = FakeLookup::secured(&pair, move |_| towards(to, &[]));
+    let text = |extra: &str| {
+        mail(&format!(
+            "{CERTIFICATE} auth_http https://@lookup@/auth; {extra} {}",
+            servers(Protocol::Imap)
+        ))
+    };
+    let at = lookup.addr();
+    let trusting = "auth_http_ssl_trusted_certificate @dir@/ca.pem;";
+    let named = format!("{trusting} auth_http_ssl_name lookup.test;");
+    let scene = Scene::with(ca, Protocol::Imap, &text(&named), &[("lookup", &at)]);
+    scene.client().log_in(Mechanism::Login, "bob", "pw");
+    assert_eq!(lookup.asked()[0].get("Auth-Pass"), "pw");
+    drop(scene);
+
+    // Of another authority, and with another name: nobody's password goes out.
+    let scene = Scene::with(Ca::new(), Protocol::Imap, &text(&named), &[("lookup", &at)]);
+    let end = scene.client().try_log_in(Mechanism::Login, "bob", "pw");
+    assert!(end.starts_with("NO [UNAVAILABLE]"), "{end}");
+    let line = scene.gatepost.logs("failed in the SSL handshake");
+    assert!(line.contains("auth_http_ssl_trusted_certificate"), "{line}");
+    assert_eq!(lookup.asked().len(), 1);
 }

@@ -11,6 +11,7 @@ mod support;
 
 mod crowd;
 mod scene;
+mod sieve;
 
 mod clients;
 mod header;

@@ -143,7 +143,7 @@ fn dovecot_keeps_scripts_by_managesieve() {
     let ca = Ca::new();
     let site = desk(&ca);
     let trust = site.path("ca.pem");
-    let dovecot = Dovecot::adding(&ca, USERS, &[Dovecot::SIEVE], &[]);
+    let dovecot = Dovecot::start(&ca, USERS);
     site.write("keep.sieve", "keep;\r\n");
     for (security, mechanism) in [(Security::StartTls, "PLAIN"), (Security::StartTls, "LOGIN")] {
         let login =

@@ -17,7 +17,7 @@ const CONF: &str = r#"
 base_dir = @dir@/run
 state_dir = @dir@/state
 log_path = @dir@/logs/dovecot.log
-protocols = imap pop3
+protocols = imap pop3 sieve
 listen = @ip@
 login_trusted_networks = @trusted@
 login_greeting = @greeting@
@@ -65,6 +65,16 @@ service pop3-login {
     port = @pop3s@
     ssl = yes
   }
+}
+service managesieve-login {
+  @chroot@
+  service_count = 0
+  inet_listener sieve {
+    port = @sieve@
+  }
+}
+plugin {
+  sieve = file:~/sieve;active=~/.dovecot.sieve
 }
 service anvil {
   @chroot@
@@ -126,19 +136,6 @@ auth_mechanisms = $auth_mechanisms gssapi
 auth_krb5_keytab = @keytab@
 auth_gssapi_hostname = \"$ALL\"
 import_environment = $import_environment KRB5_CONFIG=@krb5@ KRB5RCACHENAME=none:
-";
-
-    /// ManageSieve at [`Dovecot::sieve`].
-    pub const SIEVE: &str = "
-protocols = $protocols sieve
-service managesieve-login {
-  inet_listener sieve {
-    port = @sieve@
-  }
-}
-plugin {
-  sieve = file:~/sieve;active=~/.dovecot.sieve
-}
 ";
 
     /// XOAUTH2 and OAUTHBEARER, as `provider` says of their tokens.
@@ -264,7 +261,7 @@ passdb {
         (self.site.ip, SUBMISSION).into()
     }
 
-    /// Where [`Dovecot::SIEVE`] listens.
+    /// Where it speaks ManageSieve; STARTTLS is offered there.
     pub fn sieve(&self) -> SocketAddr {
         (self.site.ip, SIEVE).into()
     }
@@ -326,6 +323,7 @@ fn conf(site: &Site, greeting: &str, trusted: &str) -> String {
         site,
         CONF,
         &[
+            ("sieve", &SIEVE),
             ("trusted", &trusted),
             ("greeting", &greeting),
             ("internal", &internal),

@@ -1,6 +1,7 @@
 //! A Kerberos realm of its own: MIT's KDC in the foreground, users, services, tickets.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -54,6 +55,8 @@ impl Kdc {
         let other = "B.TEST";
         let values: &[(&str, &dyn ToString)] =
             &[("realm", &Self::REALM), ("other", &other), ("port", &PORT)];
+        // Replay caches are here, and whoever takes tickets may be nobody.
+        fs::set_permissions(site.path("run"), fs::Permissions::from_mode(0o777)).unwrap();
         site.write("krb5.conf", super::fill(&site, CLIENT, values));
         site.write("kdc.conf", super::fill(&site, SERVER, values));
         let mut create = Command::new("/usr/sbin/kdb5_util");

@@ -1,10 +1,15 @@
 //! A lookup handler that says what the test tells it to, and remembers what it was asked.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use super::Talk;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 use super::acceptor::Acceptor;
+use super::{PATIENCE, Pair, Talk};
 
 /// One question, as it came over the wire.
 #[derive(Clone, Debug)]
@@ -48,13 +53,46 @@ impl FakeLookup {
                 *count
             };
             let mut talk = Talk::over(stream);
-            while let Some(question) = question(&mut talk, connection) {
+            while let Some(question) = question(|| talk.try_line().ok(), connection) {
                 also.lock().unwrap().push(question.clone());
                 let reply = reply(&question);
                 if reply.is_empty() || talk.try_send(reply.as_bytes()).is_err() {
                     break;
                 }
             }
+        });
+        Self { acceptor, asked }
+    }
+
+    /// The same over TLS, with this certificate; each connection is good for one answer.
+    pub fn secured(pair: &Pair, reply: impl Fn(&Asked) -> String + Send + Sync + 'static) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap(),
+            );
+        let config = Arc::new(config.unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let also = asked.clone();
+        let acceptor = Acceptor::start(move |stream: TcpStream| {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let session = ServerConnection::new(config.clone()).unwrap();
+            let mut stream = BufReader::new(StreamOwned::new(session, stream));
+            let line = || {
+                let mut line = String::new();
+                let length = stream.read_line(&mut line).ok()?;
+                (length > 0).then(|| line.trim_end().to_owned())
+            };
+            let Some(question) = question(line, also.lock().unwrap().len() + 1) else { return };
+            also.lock().unwrap().push(question.clone());
+            // Who does not trust it is gone.
+            let _ = stream.get_mut().write_all(reply(&question).as_bytes());
+            stream.get_mut().conn.send_close_notify();
+            let _ = stream.get_mut().flush();
         });
         Self { acceptor, asked }
     }
@@ -76,11 +114,11 @@ impl FakeLookup {
     }
 }
 
-fn question(talk: &mut Talk, connection: usize) -> Option<Asked> {
-    let line = talk.try_line().ok()?;
+fn question(mut next: impl FnMut() -> Option<String>, connection: usize) -> Option<Asked> {
+    let line = next()?;
     let mut headers = Vec::new();
     loop {
-        let header = talk.try_line().ok()?;
+        let header = next()?;
         if header.is_empty() {
             return Some(Asked { line, headers, connection });
         }

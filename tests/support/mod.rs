@@ -24,6 +24,7 @@ mod oauth;
 mod place;
 mod postfix;
 mod process;
+mod sieve;
 mod talk;
 mod tls;
 mod tools;
@@ -39,9 +40,12 @@ pub use gss::GssClient;
 pub use kdc::Kdc;
 pub use lookup::{Asked, FakeLookup, answer};
 pub use oauth::Provider;
-pub use place::{IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SMTP, SMTPS, SUBMISSION, Site, fresh_ip};
+pub use place::{
+    IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SIEVES, SMTP, SMTPS, SUBMISSION, Site, fresh_ip,
+};
 pub use postfix::Postfix;
 pub use process::{Run, end, is_alive, pss_kib, rss_kib, run, send, threads, uid};
+pub use sieve::{Said, Sieve};
 pub use talk::Talk;
 pub use tls::Tls;
 pub use tools::{Security, Sender, sieve_connect};

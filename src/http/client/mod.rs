@@ -1,6 +1,7 @@
 //! Short questions to one origin, over connections that are kept.
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +14,23 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::http::Extensions;
 use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::casing;
 use super::names::Names;
-use crate::net::{Place, Plain, connect, dns};
+use super::opening::{Next, Opening};
+use crate::net::{Endpoint, Place, connect, dns};
 use crate::observe::tasks;
+use crate::tls;
+use crate::tls::client::Connector;
 
 /// The longest response head that is read, in bytes. nginx takes 1,024.
 pub const MAX_HEAD: usize = 16 * 1024;
+
+/// The most headers that it may have.
+pub const MAX_HEADERS: usize = 100;
 
 /// The longest body that is read to its end to keep a connection. A longer one costs it.
 const MAX_BODY: usize = 64 * 1024;
@@ -41,10 +49,19 @@ const IDLE: Duration = Duration::from_secs(4);
 pub struct Client {
     origin: Place,
     names: Names,
+    tls: Option<Secure>,
+    strict: bool,
     /// The names of headers as they are to be written.
     spelling: Vec<String>,
     spelled: OnceCell<Extensions>,
     idle: Arc<Idle>,
+}
+
+/// TLS with the origin, and the name it is to prove.
+#[derive(Debug)]
+struct Secure {
+    connector: Arc<Connector>,
+    host: String,
 }
 
 /// What came back: the body is not worth waiting for.
@@ -72,16 +89,22 @@ pub enum Cause {
     Unknown(#[from] dns::Error),
     #[error("connect() failed")]
     Unreachable(#[source] io::Error),
+    /// No TLS with it, or not with the one that was meant.
+    #[error(transparent)]
+    Insecure(tls::error::Error),
     /// The deadline passed, whatever was being waited for.
     #[error("timed out")]
     Silent,
     /// It hung up before its answer was whole.
     #[error("closed the connection")]
     Left(#[source] hyper::Error),
-    #[error("sent a response longer than {MAX_HEAD} bytes")]
+    #[error("sent a response head longer than {MAX_HEAD} bytes or {MAX_HEADERS} headers")]
     TooLarge,
+    /// It did not begin as a response does.
     #[error("sent invalid response")]
     Misbehaved(#[source] hyper::Error),
+    #[error("sent invalid header in response")]
+    BadHeader(#[source] hyper::Error),
 }
 
 type Question = Request<Empty<Bytes>>;
@@ -90,7 +113,19 @@ impl Client {
     /// `spelling` holds the header names whose case matters to the origin.
     pub fn new(origin: Place, names: Names, spelling: Vec<String>) -> Self {
         let (spelled, idle) = (OnceCell::new(), Arc::default());
-        Self { origin, names, spelling, spelled, idle }
+        Self { origin, names, tls: None, strict: false, spelling, spelled, idle }
+    }
+
+    /// Asks over TLS, which the origin must do as `host`.
+    #[must_use]
+    pub fn secured(self, connector: Arc<Connector>, host: impl Into<String>) -> Self {
+        Self { tls: Some(Secure { connector, host: host.into() }), ..self }
+    }
+
+    /// Whether a response must have a proper status line.
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
     }
 
     /// Sends `question` and waits for the head of its answer, `within` so long in all.
@@ -132,6 +167,7 @@ impl Client {
         mut kept: Kept,
         question: Question,
     ) -> Result<(StatusCode, HeaderMap), Cause> {
+        kept.next.is_response();
         let answer = kept.sender.send_request(question).await.map_err(Cause::of)?;
         let (head, body) = answer.into_parts();
         if body.is_end_stream() {
@@ -172,29 +208,48 @@ impl Client {
         let share = within / u32::try_from(endpoints.len().max(1)).unwrap_or(u32::MAX);
         for endpoint in endpoints {
             *server = endpoint.to_string();
-            let deadline = tokio::time::Instant::now() + share;
-            match connect::open(&endpoint, connect::Options::default(), deadline).await {
-                Ok(stream) => return shake_hands(stream, server).await,
-                Err(error) => failed = error.into(),
+            match self.reach(&endpoint, tokio::time::Instant::now() + share).await {
+                Ok(kept) => return Ok(kept),
+                Err(cause) => failed = cause,
             }
         }
         Err(failed)
     }
+
+    async fn reach(
+        &self,
+        endpoint: &Endpoint,
+        deadline: tokio::time::Instant,
+    ) -> Result<Kept, Cause> {
+        let plain = connect::open(endpoint, connect::Options::default(), deadline).await?;
+        let server = endpoint.to_string();
+        match &self.tls {
+            None => shake_hands(plain, self.strict, server).await,
+            Some(Secure { connector, host }) => {
+                let connected = connector.connect(plain, host, deadline).await?;
+                shake_hands(connected.stream, self.strict, server).await
+            }
+        }
+    }
 }
 
-async fn shake_hands(stream: Plain, server: &str) -> Result<Kept, Cause> {
+async fn shake_hands<IO>(stream: IO, strict: bool, server: String) -> Result<Kept, Cause>
+where
+    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let next = Next::default();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .preserve_header_case(true)
         .title_case_headers(true)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(Opening::new(stream, strict, next.clone())))
         .await
         .map_err(Cause::of)?;
     tasks::spawn("http connection", async move {
         // What goes wrong here is told to whoever asked; on an idle connection it is nobody's.
         connection.await.ok();
     });
-    Ok(Kept { sender, server: server.to_owned(), since: Instant::now() })
+    Ok(Kept { sender, next, server, since: Instant::now() })
 }
 
 /// Reads a body to its end; `false` if it is too long or breaks off.
@@ -212,12 +267,28 @@ async fn drain(mut body: Incoming) -> bool {
 
 impl Cause {
     fn of(error: hyper::Error) -> Self {
+        let is_garbled = || {
+            let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+            cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+        };
         if error.is_parse_too_large() {
             Self::TooLarge
         } else if error.is_parse() {
+            // Its status line is in order, or was put there.
+            Self::BadHeader(error)
+        } else if is_garbled() {
             Self::Misbehaved(error)
         } else {
             Self::Left(error)
+        }
+    }
+}
+
+impl From<tls::error::Error> for Cause {
+    fn from(error: tls::error::Error) -> Self {
+        match error {
+            tls::error::Error::Silent => Self::Silent,
+            other => Self::Insecure(other),
         }
     }
 }
@@ -237,6 +308,7 @@ impl From<connect::Error> for Cause {
 #[derive(Debug)]
 struct Kept {
     sender: SendRequest<Empty<Bytes>>,
+    next: Next,
     server: String,
     since: Instant,
 }

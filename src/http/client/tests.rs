@@ -1,6 +1,8 @@
 use super::*;
 use crate::http::Url;
 use crate::http::stub::{Book, Reply, Stub, head};
+use crate::tls::client::Connectors;
+use crate::tls::directives::{Mode, UpstreamSettings};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -132,12 +134,116 @@ async fn a_head_too_long_is_refused() {
 }
 
 #[tokio::test]
+async fn a_status_line_may_be_missing_or_odd_unless_told_otherwise() {
+    for line in ["", "HTTP/\r\n", "HTTP/9 what ever\r\n", "HTTP/1.1 x\n"] {
+        let text = format!("{line}Auth-Status: OK\r\n\r\nbody");
+        let (stub, address) = Stub::tcp(move |_, _, _| Reply::Close(text.clone())).await;
+        let lenient = client(&address.to_string());
+        for _ in 0..2 {
+            let head = ask(&lenient).await.unwrap();
+            assert_eq!(
+                (head.status.as_u16(), head.headers["auth-status"].as_bytes()),
+                (200, &b"OK"[..]),
+                "{line:?}"
+            );
+        }
+        // It cannot be known where such a response ends.
+        assert_eq!(stub.connections(), 2);
+        let error = ask(&lenient.strict(true)).await.unwrap_err();
+        assert!(matches!(error.cause, Cause::Misbehaved(_)), "{line:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_response_on_a_kept_connection_is_looked_at() {
+    // A body that looks like a response, then a response that does not.
+    let (stub, address) = Stub::tcp(|_, nth, _| match nth {
+        1 => Reply::Keep("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nA: b\r\n\r\nx".to_owned()),
+        _ => Reply::Keep("Connection: close\r\nAuth-Wait: 1\r\n\r\n".to_owned()),
+    })
+    .await;
+    let client = client(&address.to_string());
+    ask(&client).await.unwrap();
+    while client.idle.0.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask(&client).await.unwrap().headers["auth-wait"], "1");
+    assert_eq!((stub.connections(), stub.heads().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_strict_client_is_content_with_http() {
+    let (stub, address) = Stub::tcp(|_, _, _| head(404, &[])).await;
+    let client = client(&address.to_string()).strict(true);
+    for _ in 0..3 {
+        assert_eq!(ask(&client).await.unwrap().status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(stub.connections(), 1);
+}
+
+#[tokio::test]
 async fn what_is_not_http_is_refused() {
-    for text in ["Auth-Status: OK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "\0\0\0\0"] {
+    for text in ["http/1.0 200\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "\0\0\0\0"] {
         let (_stub, address) = Stub::tcp(move |_, _, _| Reply::Close(text.to_owned())).await;
         let error = ask(&client(&address.to_string())).await.unwrap_err();
-        assert!(matches!(error.cause, Cause::Misbehaved(_)), "{text:?}: {error:?}");
+        assert!(matches!(error.cause, Cause::BadHeader(_)), "{text:?}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn more_headers_than_are_taken_are_too_many() {
+    let headers = |count| vec![("X-Any", "1"); count];
+    for (count, is_taken) in [(MAX_HEADERS - 1, true), (MAX_HEADERS, false)] {
+        let (_stub, address) = Stub::tcp(move |_, _, _| head(200, &headers(count))).await;
+        let answer = ask(&client(&address.to_string())).await;
+        assert_eq!(answer.is_ok(), is_taken, "{answer:?}");
+        if let Err(error) = answer {
+            assert!(matches!(error.cause, Cause::TooLarge), "{error:?}");
+        }
+    }
+}
+
+/// Over TLS to `address`, which is to prove that it is `host` to who trusts `root`.
+fn secured(address: SocketAddr, host: &str, root: &str) -> Client {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("root.pem");
+    std::fs::write(&file, root).unwrap();
+    let settings =
+        UpstreamSettings { mode: Mode::On, trusted: Some(file), ..UpstreamSettings::default() };
+    let connector = Connectors::default().connector(&settings).unwrap();
+    client(&address.to_string()).secured(connector, host)
+}
+
+#[tokio::test]
+async fn an_origin_proves_its_name() {
+    let (stub, address, root) =
+        Stub::tls(&["auth.example", "127.0.0.1"], |_, _, _| head(200, &[])).await;
+    let (_, _, other) = Stub::tls(&["auth.example"], |_, _, _| head(200, &[])).await;
+    for host in ["auth.example", "127.0.0.1"] {
+        let client = secured(address, host, &root);
+        for _ in 0..3 {
+            assert_eq!(ask(&client).await.unwrap().server, address.to_string());
+        }
+    }
+    assert_eq!((stub.connections(), stub.heads().len()), (2, 6));
+    for (host, root, want) in
+        [("web.example", &root, "is not valid for"), ("auth.example", &other, "signed by nobody")]
+    {
+        let error = ask(&secured(address, host, root)).await.unwrap_err();
+        let Cause::Insecure(cause) = &error.cause else { panic!("{host}: {error:?}") };
+        assert!(cause.to_string().contains(want), "{host}: {cause}");
+    }
+    // No question has gone out to whom it was not meant for.
+    assert_eq!(stub.heads().len(), 6);
+}
+
+#[tokio::test]
+async fn tls_has_the_deadline_of_the_question() {
+    let (_stub, address) = Stub::tcp(|_, _, _| Reply::Hang).await;
+    let (_, _, root) = Stub::tls(&["auth.example"], |_, _, _| Reply::Hang).await;
+    let client = secured(address, "auth.example", &root);
+    let error = client.ask(question(), Duration::from_millis(50)).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Silent), "{error:?}");
 }
 
 #[tokio::test]

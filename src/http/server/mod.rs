@@ -79,7 +79,7 @@ pub async fn serve<P: Pages>(
     notice: impl FnMut(Notice),
 ) -> io::Result<()> {
     let desk = Desk { pages, limits, stop: stop.clone(), notice };
-    accept::run(socket, Gate::new(limits.connections, None), stop, desk).await
+    accept::run(socket, Gate::new(limits.connections), stop, desk).await
 }
 
 struct Desk<P, N> {
@@ -92,8 +92,10 @@ struct Desk<P, N> {
 impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
     fn welcome(&mut self, conn: Conn) {
         let (pages, limits, stop) = (Arc::clone(&self.pages), self.limits, self.stop.clone());
+        let Conn { stream, mut permit, .. } = conn;
+        // Each ends soon by itself, so none has to give way.
+        permit.settle();
         tasks::spawn("http server", async move {
-            let Conn { stream, permit, .. } = conn;
             connection(stream, pages, limits, stop).await;
             drop(permit);
         });

@@ -4,59 +4,15 @@ use std::sync::Arc;
 
 use super::back::{Back, MAX_HEARD};
 use super::front::Front;
-use crate::login::cut;
+use crate::login::carry::{Then, advice, carry};
 use crate::login::{
-    Action, Ask, Dialogue, Event, Guest, Identity, Kind, Mechanism, Mechanisms, Offer, Refusal,
-    Secret, Secured, StartTls, Tell,
+    Action, Ask, Guest, Identity, Kind, Mechanism, Mechanisms, Offer, Proof, Refusal, Secret,
+    StartTls, Tell,
 };
-use crate::wire::{Parsed, sasl};
+use crate::wire::sasl;
 
 /// The longest that a back says for one of the [`asks`].
 const MAX_SAID: usize = 2000;
-
-/// What came of an action.
-enum Then {
-    Go,
-    Secured,
-    Refused(Refusal),
-    Over,
-}
-
-/// Carries `dialogue` through `unread`, as the driver would; says how much was left unread.
-fn carry<D: Dialogue>(
-    mut dialogue: D,
-    mut unread: &[u8],
-    mut take: impl FnMut(Action) -> Then,
-) -> usize {
-    let mut act = Vec::new();
-    dialogue.on(Event::Opened, &mut act);
-    loop {
-        while !act.is_empty() {
-            for action in std::mem::take(&mut act) {
-                match take(action) {
-                    Then::Go => {}
-                    Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
-                    Then::Refused(refusal) => dialogue.on(Event::Ruled(Err(refusal)), &mut act),
-                    Then::Over => return 0,
-                }
-            }
-        }
-        cut::hold(&dialogue, unread);
-        let used = match dialogue.parse(unread) {
-            Parsed::More => return unread.len(),
-            Parsed::Whole(command, used) => {
-                dialogue.on(Event::Command(command), &mut act);
-                used
-            }
-            Parsed::Broken(breach, used) => {
-                dialogue.on(Event::Breach(breach), &mut act);
-                used
-            }
-        };
-        assert!((1..=unread.len()).contains(&used), "no step was made");
-        unread = &unread[used..];
-    }
-}
 
 /// However a client talks, every line of ours is IMAP, nobody is ruled on in the clear where TLS
 /// comes first, no credential can end a line, and what is said and kept is bounded.
@@ -72,7 +28,7 @@ pub fn front(input: &[u8]) {
         client_buffer: 64,
         max_errors: 20,
         mechanisms: match choice & 16 {
-            0 => Mechanisms::of(&[Mechanism::Plain, Mechanism::AuthLogin]),
+            0 => Mechanisms::of(&Mechanism::ALL),
             _ => Mechanisms::of(&[Mechanism::AuthLogin]),
         },
         capabilities: (choice & 32 != 0).then(|| "LITERAL-".to_owned()).into_iter().collect(),
@@ -80,7 +36,7 @@ pub fn front(input: &[u8]) {
     };
     let mut said = 0;
     let guest = Guest { secure, ..Guest::default() };
-    let left = carry(Front::new(Arc::new(offer), guest), input, |action| match action {
+    let carried = carry(Front::new(Arc::new(offer), guest), input, |action| match action {
         Action::Say(bytes) => {
             said += bytes.len();
             assert!(bytes.ends_with(b"\r\n"));
@@ -100,20 +56,28 @@ pub fn front(input: &[u8]) {
         }
         Action::Rule(attempt) => {
             assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
-            for part in [&*attempt.user, attempt.mailbox(), attempt.secret.reveal()] {
-                assert!(!part.is_empty() && !part.iter().any(|byte| b"\r\n\0".contains(byte)));
+            let secret = attempt.secret.reveal();
+            for part in [&*attempt.user, attempt.mailbox(), secret] {
+                assert!(!part.iter().any(|byte| b"\r\n\0".contains(byte)));
             }
+            assert!(!attempt.user.is_empty());
+            assert_eq!(secret.is_empty(), attempt.mechanism.proves_otherwise());
             let mut refusal = Refusal::new(Kind::BadCredentials);
             refusal.close = choice & 64 != 0;
+            refusal.sasl = (choice & 128 != 0).then(|| "e30=".to_owned());
             Then::Refused(refusal)
         }
+        Action::Consult(question) => {
+            assert!(secure || starttls != StartTls::Only, "consulted in the clear");
+            Then::Advised(advice(question))
+        }
         Action::Close => Then::Over,
-        Action::SayInConfidence(_) | Action::Consult(_) | Action::Admit | Action::Settle(_) => {
+        Action::SayInConfidence(_) | Action::Admit | Action::Settle(_) => {
             panic!("a front that nobody was let in by does none of this")
         }
     });
     assert!(said <= 300 + 200 * input.len(), "{said} bytes for {}", input.len());
-    assert!(left <= sasl::MAX_ENCODED + 2, "{left} bytes wait for more");
+    assert!(carried.left <= sasl::MAX_ENCODED + 2, "{} bytes wait for more", carried.left);
 }
 
 /// However an upstream talks, the login is settled once or waits; what is said is bounded, and so
@@ -146,7 +110,11 @@ pub fn back(input: &[u8]) {
             use crate::login::Verdict::{Accepted, Misbehaved, Refused};
             let (untagged, text) = match verdict {
                 Accepted(granted) => (granted.untagged, granted.text.unwrap_or_default()),
-                Refused { text, untagged, .. } => (untagged, text),
+                Refused { text, untagged, sasl, .. } => {
+                    let challenge = sasl.map(String::into_bytes).unwrap_or_default();
+                    assert!(sasl::decode(&challenge, &mut Vec::new()), "a challenge is base64");
+                    (untagged, text)
+                }
                 Misbehaved(what) => (Vec::new(), what.into_bytes()),
             };
             assert!(untagged.is_empty() || untagged.ends_with(b"\r\n"));
@@ -171,6 +139,11 @@ fn ask(choice: u8) -> Ask {
         starttls: choice & 4 != 0,
         imap_id: if choice & 8 == 0 { Tell::Auto } else { Tell::Off },
         dovecot: choice & 16 != 0,
+        proof: match choice >> 6 {
+            0 | 1 => Proof::Password,
+            2 => Proof::Bearer(Mechanism::XOauth2),
+            _ => Proof::Bearer(Mechanism::OauthBearer),
+        },
         ..Ask::new(
             user.as_bytes(),
             Secret::new("tanstaaf"),
@@ -198,7 +171,7 @@ mod tests {
         #[test]
         fn the_front_holds_for_bytes_that_look_like_sessions(
             choice in any::<u8>(),
-            input in "(a (LOGIN|ID|NOOP|STARTTLS|AUTHENTICATE (PLAIN|LOGIN)|X)( [a-cA+={}()\"0-9\\\\]{0,6}| \\{[0-9]\\+?\\}\r\n[a-c\r\n\0]{0,5}){0,3}\r\n|\\*\r\n|YQ==\r\n|AGEAYg==\r\n){0,12}",
+            input in "(a (LOGIN|ID|NOOP|STARTTLS|AUTHENTICATE (PLAIN|LOGIN|CRAM-MD5|EXTERNAL|SCRAM-SHA-256|XOAUTH2|OAUTHBEARER|GSSAPI)|X)( [a-cA+={}()\"0-9\\\\]{0,6}| \\{[0-9]\\+?\\}\r\n[a-c\r\n\0]{0,5}){0,3}\r\n|\\*\r\n|\r\n|YQ==\r\n|AGEAYg==\r\n|dXNlcj1hAWF1dGg9QmVhcmVyIGIBAQ==\r\n|bixhPWEsAWF1dGg9QmVhcmVyIGIBAQ==\r\n|biwsbj1hLHI9eA==\r\n){0,12}",
         ) {
             front(&[&[choice], input.as_bytes()].concat());
         }
@@ -214,7 +187,7 @@ mod tests {
         #[test]
         fn the_back_holds_for_bytes_that_look_like_replies(
             choice in any::<u8>(),
-            input in "(\\* OK (\\[CAPABILITY IMAP4rev1 (AUTH=PLAIN )?STARTTLS ID\\] )?x\r\n)?((\\*|g[1-4]|\\+) (OK|NO|BAD|BYE|ID|CAPABILITY IMAP4rev1 AUTH=PLAIN|LIST \\{3\\}|PREAUTH)( \\[(ALERT|LIMIT|CAPABILITY IMAP4rev1 LITERAL\\+)\\])? [a-c]{0,3}\r\n){0,8}",
+            input in "(\\* OK (\\[CAPABILITY IMAP4rev1 (AUTH=(PLAIN|XOAUTH2|OAUTHBEARER) )?(SASL-IR )?STARTTLS ID\\] )?x\r\n)?((\\*|g[1-4]|\\+) (OK|NO|BAD|BYE|ID|CAPABILITY IMAP4rev1 AUTH=PLAIN|LIST \\{3\\}|PREAUTH)( \\[(ALERT|LIMIT|CAPABILITY IMAP4rev1 LITERAL\\+)\\])? [a-c]{0,3}\r\n){0,8}",
         ) {
             back(&[&[choice], input.as_bytes()].concat());
         }

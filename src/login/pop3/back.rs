@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! Greeting --+OK--> [Capa > Listing] > [Stls > Securing > [Capa > Listing]]
-//!                   > [Introducing] > User > Pass -------> Settled
-//!                                   > Auth > [Message] --> Settled
+//!                   > [Introducing] > User > Pass -------------------> Settled
+//!                                   > Auth > [Message] > [Failing] --> Settled
 //! ```
 //!
 //! What stands in brackets is left out where it is not needed: `go_on` picks the next step from what
 //! is known by then. CAPA is asked for STLS, for whether XCLIENT or XOIP is understood, and for SASL
-//! where USER and PASS will not do; otherwise not, as it costs a round trip.
+//! where USER and PASS will not do; otherwise not, as it costs a round trip. A token goes by XOAUTH2
+//! or OAUTHBEARER; an error challenge to it is kept for the client, and answered, so that the
+//! upstream says its no.
 //!
 //! **Promises.**
 //! - No login holds CR, LF or NUL on its way out, whoever handed it to us: it is `Misbehaved` first.
@@ -23,12 +25,13 @@ use std::mem;
 use zeroize::Zeroizing;
 
 use crate::login::{
-    Action, Ask, Dialogue, Event, Granted, Kind, Secret, Tell, Verdict, Words, words,
+    Action, Ask, Dialogue, Event, Granted, Kind, Mechanism, Mechanisms, Proof, Secret, Tell,
+    Verdict, Words, bearer, words,
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::{Command, MAX_LINE, Xclient, can_stand};
 use crate::wire::pop3::reply::{self, Capabilities, Reply, code};
-use crate::wire::sasl;
+use crate::wire::sasl::{self, oauth};
 
 /// The longest CAPA listing that is read.
 const MAX_LISTING: usize = 8192;
@@ -46,6 +49,12 @@ pub struct Back {
     told: bool,
     /// What CAPA said, once it was asked.
     known: Option<Capabilities>,
+    /// It knows no CAPA, so what it does not list is not known either.
+    is_mute: bool,
+    /// By what a token is brought, until an error challenge to it is answered.
+    bearer: Option<Mechanism>,
+    /// That challenge.
+    sasl: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -66,12 +75,15 @@ enum State {
         piped: bool,
     },
     Pass,
-    /// AUTH PLAIN is out, and this message is still to be said, or said again.
+    /// AUTH is out, `at_once` with the message, which is still to be said, or said again.
     Auth {
         message: Secret,
+        at_once: bool,
     },
     /// The message was said as an answer.
     Message,
+    /// An error challenge was answered: now comes the no.
+    Failing,
     #[default]
     Settled,
 }
@@ -110,7 +122,7 @@ impl Dialogue for Back {
                 self.go_on(act)
             }
             // Nobody's credentials were seen yet, so this is about the upstream, whatever its code.
-            (S::Greeting, E::Command(Said(No(text)))) => refused(Kind::Unavailable, text, act),
+            (S::Greeting, E::Command(Said(No(text)))) => self.refused(Kind::Unavailable, text, act),
 
             (S::Capa, E::Command(Said(Yes(_)))) => {
                 S::Listing { bytes: 0, known: Capabilities::default() }
@@ -118,6 +130,7 @@ impl Dialogue for Back {
             // RFC 1939 knows no CAPA: nothing is offered, then.
             (S::Capa, E::Command(Said(No(_)))) => {
                 self.known = Some(Capabilities::default());
+                self.is_mute = true;
                 self.go_on(act)
             }
             (S::Listing { bytes, mut known }, E::Command(Listed(Some(line)))) => {
@@ -141,7 +154,7 @@ impl Dialogue for Back {
             (S::Stls, E::Command(Said(No(_)))) => misbehaved("STLS refused", act),
             (S::Securing, E::Secured(_)) => {
                 self.secured = true;
-                self.known = None;
+                (self.known, self.is_mute) = (None, false);
                 self.go_on(act)
             }
 
@@ -153,9 +166,18 @@ impl Dialogue for Back {
                 }
                 S::Pass
             }
+            // RFC 7628 §3.2.2: words for the client, where all is said that there is to say.
+            (S::Auth { at_once: true, .. }, E::Command(Said(Continue(text))))
+                if self.bearer.is_some() && !text.is_empty() =>
+            {
+                self.answer(text, act)
+            }
+            (S::Message, E::Command(Said(Continue(text)))) if self.bearer.is_some() => {
+                self.answer(text, act)
+            }
             // A server that was sent no initial response, or that does not know them (RFC 1734),
             // asks for the message.
-            (S::Auth { message }, E::Command(Said(Continue(_)))) => {
+            (S::Auth { message, .. }, E::Command(Said(Continue(_)))) => {
                 act.push(Action::SayInConfidence(message));
                 S::Message
             }
@@ -165,9 +187,9 @@ impl Dialogue for Back {
                 settle(Verdict::Accepted(granted), act)
             }
             (
-                S::User { .. } | S::Pass | S::Auth { .. } | S::Message,
+                S::User { .. } | S::Pass | S::Auth { .. } | S::Message | S::Failing,
                 E::Command(Said(No(text))),
-            ) => refused(kind(text), text, act),
+            ) => self.refused(kind(text), text, act),
 
             // Never in step with our bugs, nor with an upstream's.
             (S::Settled, _) => S::Settled,
@@ -189,6 +211,9 @@ impl Back {
             greeted_xclient: false,
             told: false,
             known: None,
+            is_mute: false,
+            bearer: None,
+            sasl: None,
         }
     }
 
@@ -246,14 +271,16 @@ impl Back {
         }
     }
 
-    /// Whether USER and PASS cannot say it: on behalf of another, too long, or a control byte.
+    /// Whether USER and PASS cannot say it: a token, on behalf of another, too long, or a control
+    /// byte.
     fn needs_sasl(&self) -> bool {
-        self.ask.authzid.is_some()
+        self.ask.proof != Proof::Password
+            || self.ask.authzid.is_some()
             || !can_stand(&self.ask.user)
             || !can_stand(self.ask.secret.reveal())
     }
 
-    fn log_in(&self, act: &mut Vec<Action>) -> State {
+    fn log_in(&mut self, act: &mut Vec<Action>) -> State {
         let Ask { user, authzid, secret, .. } = &self.ask;
         let authzid = authzid.as_deref().unwrap_or_default();
         // The fronts refuse these, and so does the lookup; here is where they would do harm.
@@ -261,13 +288,18 @@ impl Back {
         if [&**user, authzid, secret.reveal()].into_iter().flatten().any(ends_a_line) {
             return misbehaved("credentials that would break the protocol were not sent", act);
         }
+        if let Proof::Bearer(own) = self.ask.proof {
+            return self.bring_token(own, act);
+        }
         let known = self.known();
         let only_sasl = self.known.is_some() && !known.user && known.plain;
         if self.needs_sasl() || only_sasl {
             if !known.plain {
                 return misbehaved("AUTH PLAIN is needed and not offered", act);
             }
-            return authenticate(authzid, user, secret.reveal(), act);
+            let message = Secret::new(sasl::plain::write(authzid, user, secret.reveal()));
+            let text = Zeroizing::new(sasl::encode(message.reveal()));
+            return authenticate("PLAIN", text.as_bytes(), act);
         }
         say(&Command::User(user), act);
         if known.pipelining {
@@ -275,23 +307,57 @@ impl Back {
         }
         State::User { piped: known.pipelining }
     }
+
+    fn bring_token(&mut self, own: Mechanism, act: &mut Vec<Action>) -> State {
+        let known = self.known.filter(|_| !self.is_mute).map(|known| {
+            let by =
+                [(known.xoauth2, Mechanism::XOauth2), (known.oauthbearer, Mechanism::OauthBearer)];
+            let by = by.into_iter().filter(|(offered, _)| *offered);
+            by.fold(Mechanisms::default(), |set, (_, one)| set.with(one))
+        });
+        let name = |mechanism: Mechanism| mechanism.sasl().unwrap_or_default();
+        let Some(mechanism) = bearer::choose(own, known) else {
+            return misbehaved(&format!("{} is not offered", name(own)), act);
+        };
+        // Whose mailbox it is: a token has no other name to it.
+        let owner = self.ask.authzid.as_deref().unwrap_or(&self.ask.user);
+        match bearer::message(mechanism, owner, &self.ask.secret) {
+            Ok(message) => {
+                self.bearer = Some(mechanism);
+                authenticate(name(mechanism), message.reveal(), act)
+            }
+            Err(_) => misbehaved("credentials that would break the protocol were not sent", act),
+        }
+    }
+
+    /// Answers an error challenge, and keeps it for the client.
+    fn answer(&mut self, text: &[u8], act: &mut Vec<Action>) -> State {
+        self.sasl = oauth::challenge(text).map(str::to_owned);
+        let answer = self.bearer.take().map(bearer::answer).unwrap_or_default();
+        act.push(Action::Say(format!("{answer}\r\n").into_bytes()));
+        State::Failing
+    }
+
+    fn refused(&mut self, kind: Kind, text: &[u8], act: &mut Vec<Action>) -> State {
+        let (untagged, sasl) = (Vec::new(), self.sasl.take());
+        settle(Verdict::Refused { kind, text: text.to_vec(), untagged, sasl }, act)
+    }
 }
 
-/// Begins AUTH PLAIN, with the message at once where the line can hold it: RFC 5034 §4 keeps the
+/// Begins AUTH, with the base64 message at once where the line can hold it: RFC 5034 §4 keeps the
 /// command to 255 octets, and the answer to a challenge not.
-fn authenticate(authzid: &[u8], user: &[u8], secret: &[u8], act: &mut Vec<Action>) -> State {
-    let message = Secret::new(sasl::plain::write(authzid, user, secret));
-    let text = Zeroizing::new(sasl::encode(message.reveal()));
-    let at_once = Command::Auth { mechanism: Some(b"PLAIN"), initial: Some(text.as_bytes()) };
-    if b"AUTH PLAIN \r\n".len() + text.len() <= MAX_LINE {
-        in_confidence(&at_once, act);
+fn authenticate(mechanism: &str, message: &[u8], act: &mut Vec<Action>) -> State {
+    let at_once = "AUTH  \r\n".len() + mechanism.len() + message.len() <= MAX_LINE;
+    let mechanism = Some(mechanism.as_bytes());
+    if at_once {
+        in_confidence(&Command::Auth { mechanism, initial: Some(message) }, act);
     } else {
-        say(&Command::Auth { mechanism: Some(b"PLAIN"), initial: None }, act);
+        say(&Command::Auth { mechanism, initial: None }, act);
     }
-    let mut answer = Vec::with_capacity(text.len() + 2);
-    answer.extend_from_slice(text.as_bytes());
+    let mut answer = Vec::with_capacity(message.len() + 2);
+    answer.extend_from_slice(message);
     answer.extend_from_slice(b"\r\n");
-    State::Auth { message: Secret::new(answer) }
+    State::Auth { message: Secret::new(answer), at_once }
 }
 
 fn wants(tell: Tell, offered: bool) -> bool {
@@ -314,10 +380,6 @@ fn kind(text: &[u8]) -> Kind {
         b"SYS/PERM" => Kind::Forbidden,
         _ => Kind::BadCredentials,
     }
-}
-
-fn refused(kind: Kind, text: &[u8], act: &mut Vec<Action>) -> State {
-    settle(Verdict::Refused { kind, text: text.to_vec(), untagged: Vec::new(), sasl: None }, act)
 }
 
 fn misbehaved(what: &str, act: &mut Vec<Action>) -> State {
@@ -363,78 +425,14 @@ impl State {
             Self::Introducing => "after XCLIENT or XOIP",
             Self::User { .. } => "after USER",
             Self::Pass => "after PASS",
-            Self::Auth { .. } | Self::Message => "after AUTH",
+            Self::Auth { .. } | Self::Message | Self::Failing => "after AUTH",
             Self::Settled => "after the login",
         }
     }
 }
 
-/// What must hold for any bytes from an upstream, whatever is asked; fuzz/ calls it too.
-///
-/// The first two bytes choose the ask.
+/// What must hold for any upstream at all.
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
-    let [choice, odd, unread @ ..] = input else { return };
-    let mut unread = unread;
-    let tell = |bits: u8| [Tell::Auto, Tell::On, Tell::Off, Tell::Auto][usize::from(bits & 3)];
-    let ask = Ask {
-        authzid: (choice & 2 != 0).then(|| b"kurt"[..].into()),
-        starttls: choice & 4 != 0,
-        pop3_xoip: tell(choice >> 4),
-        xclient: tell(choice >> 6),
-        ..Ask::new(
-            [&b"mrose"[..], &[*odd][..usize::from(choice & 1)]].concat(),
-            Secret::new("tanstaaf"),
-            crate::login::Identity::new(([192, 0, 2, 1], 49153).into(), "s1"),
-        )
-    };
-    let starttls = ask.starttls;
-    let (mut back, mut act, mut secured, mut said) = (Back::new(ask), Vec::new(), false, 0);
-    back.on(Event::Opened, &mut act);
-    loop {
-        for action in mem::take(&mut act) {
-            match &action {
-                Action::Say(bytes) => one_line(bytes, false),
-                Action::SayInConfidence(secret) => {
-                    assert!(secured || !starttls, "a password in the clear");
-                    one_line(secret.reveal(), true);
-                }
-                Action::StartTls => {
-                    secured = true;
-                    back.on(Event::Secured(crate::login::Secured::default()), &mut act);
-                }
-                Action::Settle(Verdict::Accepted(_)) => {
-                    assert!(secured || !starttls);
-                    return;
-                }
-                Action::Settle(_) => return,
-                _ => unreachable!("a back neither rules nor admits"),
-            }
-            said += 1;
-            assert!(said < 16, "a login is short");
-        }
-        if !act.is_empty() {
-            continue;
-        }
-        crate::login::cut::hold(&back, unread);
-        let used = match back.parse(unread) {
-            Parsed::More => return,
-            Parsed::Broken(breach, used) => {
-                back.on(Event::Breach(breach), &mut act);
-                used
-            }
-            Parsed::Whole(heard, used) => {
-                back.on(Event::Command(heard), &mut act);
-                used
-            }
-        };
-        assert!(used > 0);
-        unread = &unread[used..];
-    }
-}
-
-fn one_line(bytes: &[u8], in_confidence: bool) {
-    let controls = bytes.iter().filter(|byte| matches!(byte, b'\r' | b'\n' | 0)).count();
-    assert!(bytes.ends_with(b"\r\n") && controls == 2, "more than one line");
-    assert!(in_confidence || !bytes.windows(8).any(|part| part == b"tanstaaf"));
+    super::hold::back(input);
 }

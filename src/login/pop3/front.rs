@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! New --Opened--> Auth --USER--> Named --PASS--> Deciding --Ok--> Done
-//!                 | | ^ ^                         ^ |
-//!                 | | | +--------- Err -----------|-+
-//!                 | | +--- "*", breach ---+       |
-//!                 | +--AUTH--> Sasl ------+--Done-+
+//!                 | | | ^ ^                       ^  ^ |  |
+//!                 | | | | +--------- Err ---------|--|-+  | Err with `sasl`
+//!                 | | | +--- "*", breach ---+     |  |    v
+//!                 | | +--AUTH--> Sasl ------+-----+  |  Failing --any line--> Auth
+//!                 | |            | ^ advice          |
+//!                 | |            v |                 |
+//!                 | |         Consulting --Err--> Auth
+//!                 | +--APOP--------------------------+
 //!                 +--STLS--> Securing --Secured--> Auth
 //! any: QUIT, a line too long, the last of max_errors --> Done
 //! ```
@@ -15,26 +19,29 @@
 //!   name and all claims, is forgotten with it (RFC 2595 §4).
 //! - What a client gets wrong is answered and counted; the answer to the last allowed one is
 //!   followed by the close. A refused login is not counted here: the desk does that.
+//! - APOP answers the challenge of the greeting, whatever virtual host TLS has led to since.
 //! - Pipelined commands are answered in turn (RFC 2449 §6.6): the driver parses one at a time.
 
 use std::mem;
 use std::sync::Arc;
 
 use super::refusal;
-use crate::login::exchange::{self, Exchange, Step};
+use crate::login::exchange::{Exchange, Step};
 use crate::login::{
     Action, Attempt, Claims, Dialogue, Event, Guest, Kind, Mechanism, Offer, Refusal, Secret,
-    Secured, StartTls, Words, words,
+    StartTls, Words, words,
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::{self, Command};
+use crate::wire::sasl::oauth;
 
 /// The side that is asked to let someone in.
 #[derive(Debug)]
 pub struct Front {
     offer: Arc<Offer>,
-    /// TLS is up.
     guest: Guest,
+    /// The challenge that stood in the greeting: what APOP's digest is made of.
+    greeted: Option<Box<str>>,
     state: State,
     errors: u32,
     claims: Claims,
@@ -49,8 +56,15 @@ enum State {
         user: Box<[u8]>,
     },
     Sasl(Exchange),
+    /// The desk is asked something that the exchange needs.
+    Consulting(Exchange),
     Securing,
-    Deciding,
+    Deciding {
+        /// The client brought a token, and knows what an error challenge is.
+        by_token: bool,
+    },
+    /// The error challenge is out; whatever the client answers to it, it is refused.
+    Failing(Refusal),
     #[default]
     Done,
 }
@@ -77,7 +91,7 @@ impl Dialogue for Front {
 
     fn parse<'a>(&self, unread: &'a [u8]) -> Parsed<Heard<'a>, command::Error> {
         match self.state {
-            State::Sasl(_) => heard(command::answer(unread), Heard::Answer),
+            State::Sasl(_) | State::Failing(_) => heard(command::answer(unread), Heard::Answer),
             _ => heard(command::parse(unread), Heard::Command),
         }
     }
@@ -91,7 +105,13 @@ impl Dialogue for Front {
 
         self.state = match (mem::take(&mut self.state), event) {
             (S::New, E::Opened) => {
-                say(act, format!("+OK {}", self.offer.greeting).trim_end());
+                let offered = self.offer.mechanisms;
+                if offered.has(Mechanism::Apop) || offered.has(Mechanism::CramMd5) {
+                    self.greeted = Some(self.guest.challenge(&self.offer).into());
+                }
+                let greeting = format!("+OK {}", self.offer.greeting);
+                let words = [greeting.trim_end(), self.greeted.as_deref().unwrap_or_default()];
+                say(act, words.join(" ").trim_end());
                 S::Auth
             }
 
@@ -141,7 +161,7 @@ impl Dialogue for Front {
             // Whatever would log in waits for TLS, if it must.
             (
                 S::Auth | S::Named { .. },
-                E::Command(Said(C::User(_) | C::Pass(_) | C::Auth { .. } | C::Apop)),
+                E::Command(Said(C::User(_) | C::Pass(_) | C::Auth { .. } | C::Apop { .. })),
             ) if self.must_start_tls() => {
                 act.push(Action::Say(refusal::line(&Refusal::new(Kind::NeedsTls)).into()));
                 self.count("login without TLS", act, S::Auth)
@@ -164,47 +184,64 @@ impl Dialogue for Front {
                     self.list_mechanisms(act);
                     state
                 }
-                Some(name) => match self.mechanism(name) {
+                Some(name) => match Mechanism::by_sasl(name).filter(|one| self.offers(*one)) {
                     Some(mechanism) => {
                         let (exchange, step) =
                             Exchange::begin(mechanism, initial, &self.guest, &self.offer);
                         self.step(exchange, step, act)
                     }
-                    None => self.wrong("unsupported mechanism", S::Auth, act),
+                    None => self.wrong("invalid command", S::Auth, act),
                 },
             },
+            (S::Auth | S::Named { .. }, E::Command(Said(C::Apop { user, digest })))
+                if self.greeted.is_some() && self.offer.mechanisms.has(Mechanism::Apop) =>
+            {
+                let attempt = Attempt::new(Mechanism::Apop, user, Secret::new(digest));
+                self.rule(Attempt { salt: self.greeted.clone(), ..attempt }, act)
+            }
             (S::Sasl(mut exchange), E::Command(Answer(line))) => {
                 let step = exchange.answer(line);
                 self.step(exchange, step, act)
             }
 
-            (S::Deciding, E::Ruled(Ok(granted))) => {
+            (S::Consulting(mut exchange), E::Advised(Ok(advice))) => {
+                let step = exchange.advised(advice);
+                self.step(exchange, step, act)
+            }
+            (S::Consulting(_), E::Advised(Err(no))) => refused(&no, act),
+
+            (S::Deciding { .. }, E::Ruled(Ok(granted))) => {
                 let text = granted.text.filter(|text| !text.iter().any(u8::is_ascii_control));
                 let text = text.unwrap_or_else(|| b"logged in".to_vec());
                 act.push(Action::Say([b"+OK ", &text[..], b"\r\n"].concat()));
                 act.push(Action::Admit);
                 S::Done
             }
-            (S::Deciding, E::Ruled(Err(refusal))) => {
-                act.push(Action::Say(refusal::line(&refusal).into()));
-                if refusal.close { close(act) } else { S::Auth }
+            (S::Deciding { by_token }, E::Ruled(Err(no))) => {
+                let challenge = no.sasl.as_deref().filter(|_| by_token);
+                match challenge.and_then(|text| oauth::challenge(text.as_bytes())) {
+                    // RFC 7628 §3.2.3: the client hears why, answers, and then it has failed.
+                    Some(challenge) => {
+                        say(act, &format!("+ {challenge}"));
+                        S::Failing(no)
+                    }
+                    None => refused(&no, act),
+                }
             }
+            (S::Failing(no), E::Command(Answer(_))) => refused(&no, act),
 
             // Where the next command begins cannot be told: the rest of this line would be read as
             // one.
             (
-                S::Auth | S::Named { .. } | S::Sasl(_),
+                S::Auth | S::Named { .. } | S::Sasl(_) | S::Failing(_),
                 E::Breach(breach @ (command::Error::TooLong | command::Error::BareLf)),
             ) => {
                 act.push(Action::OutOfStep(format!("too long command: {breach}")));
                 say(act, &format!("-ERR {breach}"));
                 close(act)
             }
-            (S::Auth | S::Named { .. } | S::Sasl(_), E::Breach(_)) => {
+            (S::Auth | S::Named { .. } | S::Sasl(_) | S::Failing(_), E::Breach(_)) => {
                 self.wrong("invalid command", S::Auth, act)
-            }
-            (S::Auth | S::Named { .. }, E::Command(Said(C::Apop))) => {
-                self.wrong("APOP is not offered", S::Auth, act)
             }
             (S::Auth | S::Named { .. }, E::Command(_)) => {
                 self.wrong("invalid command", S::Auth, act)
@@ -221,7 +258,8 @@ impl Dialogue for Front {
 
 impl Front {
     pub fn new(offer: Arc<Offer>, guest: Guest) -> Self {
-        Self { offer, guest, state: State::New, errors: 0, claims: Claims::default() }
+        let (state, claims) = (State::New, Claims::default());
+        Self { offer, guest, greeted: None, state, errors: 0, claims }
     }
 
     fn can_start_tls(&self) -> bool {
@@ -232,16 +270,8 @@ impl Front {
         self.offer.starttls == StartTls::Only && !self.guest.secure
     }
 
-    /// The mechanism of that name, if it is offered.
-    fn mechanism(&self, name: &[u8]) -> Option<Mechanism> {
-        let offered = self.offer.mechanisms;
-        if name.eq_ignore_ascii_case(b"PLAIN") && offered.has(Mechanism::Plain) {
-            Some(Mechanism::Plain)
-        } else if name.eq_ignore_ascii_case(b"LOGIN") && offered.has(Mechanism::AuthLogin) {
-            Some(Mechanism::AuthLogin)
-        } else {
-            None
-        }
+    fn offers(&self, mechanism: Mechanism) -> bool {
+        self.guest.may_use(mechanism, &self.offer)
     }
 
     fn step(&mut self, exchange: Exchange, step: Step, act: &mut Vec<Action>) -> State {
@@ -251,20 +281,18 @@ impl Front {
                 State::Sasl(exchange)
             }
             Step::Consult(question) => {
-                act.push(Action::Consult(question));
-                State::Sasl(exchange)
+                act.push(Action::Consult(question.claiming(&self.claims)));
+                State::Consulting(exchange)
             }
             Step::Done(attempt) => self.rule(attempt, act),
-            Step::Broken(exchange::Breach::Cancelled) => {
-                self.wrong("authentication cancelled", State::Auth, act)
-            }
-            Step::Broken(_) => self.wrong("invalid credentials encoding", State::Auth, act),
+            Step::Broken(_) => self.wrong("invalid command", State::Auth, act),
         }
     }
 
     fn rule(&self, attempt: Attempt, act: &mut Vec<Action>) -> State {
+        let by_token = attempt.mechanism.brings_token();
         act.push(Action::Rule(Attempt { claims: self.claims.clone(), ..attempt }));
-        State::Deciding
+        State::Deciding { by_token }
     }
 
     fn wrong(&mut self, text: &str, next: State, act: &mut Vec<Action>) -> State {
@@ -319,12 +347,14 @@ impl Front {
 
     fn mechanisms(&self) -> Vec<&'static str> {
         let offered = self.offer.mechanisms;
-        let all = [
-            (offered.has(Mechanism::Plain), "PLAIN"),
-            (offered.has(Mechanism::AuthLogin), "LOGIN"),
-        ];
-        all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect()
+        offered.iter().filter(|one| self.offers(*one)).filter_map(Mechanism::sasl).collect()
     }
+}
+
+/// The client is not let in; it may try again unless it is told to go.
+fn refused(no: &Refusal, act: &mut Vec<Action>) -> State {
+    act.push(Action::Say(refusal::line(no).into()));
+    if no.close { close(act) } else { State::Auth }
 }
 
 fn heard<'a, T>(
@@ -347,70 +377,8 @@ fn close(act: &mut Vec<Action>) -> State {
     State::Done
 }
 
-/// What must hold for any bytes from a client and any events in between; fuzz/ calls it too.
-///
-/// The first byte chooses the offer, and each ruling takes the next byte of the input.
+/// What must hold for any client at all.
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
-    let Some((&choice, mut unread)) = input.split_first() else { return };
-    let starttls = [StartTls::Off, StartTls::On, StartTls::Only][usize::from(choice % 3)];
-    let (has_tls, mut secure) = (choice & 4 != 0, choice & 8 != 0);
-    let offer = Offer { starttls, has_tls, ..Offer::default() };
-    let (mut front, mut act) =
-        (Front::new(Arc::new(offer), Guest { secure, ..Guest::default() }), Vec::new());
-    front.on(Event::Opened, &mut act);
-    loop {
-        for action in mem::take(&mut act) {
-            match action {
-                Action::Say(bytes) => {
-                    assert!(bytes.ends_with(b"\r\n"));
-                    let first = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-                    let known = [&b"+OK"[..], b"-ERR ", b"+ "];
-                    assert!(known.iter().any(|word| first.starts_with(word)));
-                }
-                Action::Breach(words) | Action::OutOfStep(words) => {
-                    assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
-                }
-                Action::StartTls => {
-                    assert!(has_tls && !secure);
-                    secure = true;
-                    front.on(Event::Secured(Secured::default()), &mut act);
-                }
-                Action::Rule(attempt) => {
-                    assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
-                    for part in [&*attempt.user, attempt.mailbox(), attempt.secret.reveal()] {
-                        assert!(!part.is_empty());
-                        assert!(!part.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
-                    }
-                    let mut refusal = Refusal::new(Kind::BadCredentials);
-                    refusal.close = unread.first().is_some_and(|byte| byte & 1 == 1);
-                    front.on(Event::Ruled(Err(refusal)), &mut act);
-                }
-                Action::Close => return,
-                Action::Admit
-                | Action::Settle(_)
-                | Action::Consult(_)
-                | Action::SayInConfidence(_) => {
-                    unreachable!("nobody was let in")
-                }
-            }
-        }
-        if !act.is_empty() {
-            continue;
-        }
-        crate::login::cut::hold(&front, unread);
-        let used = match front.parse(unread) {
-            Parsed::More => return,
-            Parsed::Broken(breach, used) => {
-                front.on(Event::Breach(breach), &mut act);
-                used
-            }
-            Parsed::Whole(heard, used) => {
-                front.on(Event::Command(heard), &mut act);
-                used
-            }
-        };
-        assert!(used > 0 && !act.is_empty(), "every line is answered");
-        unread = &unread[used..];
-    }
+    super::hold::front(input);
 }

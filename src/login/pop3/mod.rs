@@ -5,6 +5,7 @@
 
 pub mod back;
 pub mod front;
+mod hold;
 pub mod refusal;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 //! - An answer is kept for its TTL, and at most [`MOST`] names are.
 //! - The same question is on its way once, however many sessions wait for it, in all workers.
 //! - A name once known is known on while DNS fails (RFC 8767), for a day; then it is an error.
+//! - A client's name is told only if it leads back to the client ([`reverse`]).
 //! - Nothing outlives a question: a [`Resolver`] may be shared by any number of runtimes, and may
 //!   survive them.
 
@@ -23,9 +24,11 @@ use super::{Endpoint, Place};
 
 mod ask;
 mod hosts;
+mod reverse;
 
 pub use ask::Dns;
 use hosts::Hosts;
+pub use reverse::{Host, Named};
 
 /// More names than an installation has upstreams; beyond it the oldest answer goes.
 pub const MOST: usize = 1024;
@@ -120,6 +123,9 @@ pub enum Error {
     /// It is no name at all.
     #[error("{0:?} is not a host name")]
     Invalid(String),
+    /// A client's name that is another's.
+    #[error("\"{0}\" does not have the client's address")]
+    Unconfirmed(String),
 }
 
 /// An answer older than its TTL was given, because no new one is to be had. Said once a failure.
@@ -136,9 +142,20 @@ pub struct Found {
     pub ttl: Duration,
 }
 
-/// Asks for the addresses of a name that is valid and in lower case.
+/// Asks the network.
 pub trait Ask: Send + Sync {
+    /// For the addresses of a name that is valid and in lower case.
     fn ask(&self, name: &str) -> impl Future<Output = Result<Found, Error>> + Send;
+
+    /// For the names of an address.
+    fn names_of(&self, ip: IpAddr) -> impl Future<Output = Result<Named, Error>> + Send;
+
+    /// For the addresses of one family that a whole name has, in DNS and nowhere else.
+    fn addresses(
+        &self,
+        name: &str,
+        ipv6: bool,
+    ) -> impl Future<Output = Result<Found, Error>> + Send;
 }
 
 /// Finds addresses, and remembers them. Clones share what they remember.
@@ -152,6 +169,7 @@ struct Shared<A> {
     tell: Tell,
     hosts: Mutex<Hosts>,
     names: Mutex<HashMap<String, Entry>>,
+    clients: reverse::Memory,
 }
 
 /// What is known of one name.
@@ -191,6 +209,7 @@ impl<A: Ask> Resolver<A> {
             tell: Box::new(tell),
             hosts: Mutex::new(hosts),
             names: Mutex::default(),
+            clients: reverse::Memory::default(),
         }))
     }
 

@@ -12,6 +12,14 @@ struct Script {
 }
 
 impl Ask for Arc<Script> {
+    async fn names_of(&self, _: IpAddr) -> Result<Named, Error> {
+        unreachable!("the tests of reverse ask for names")
+    }
+
+    async fn addresses(&self, _: &str, _: bool) -> Result<Found, Error> {
+        unreachable!("the tests of reverse ask for these")
+    }
+
     async fn ask(&self, _: &str) -> Result<Found, Error> {
         // Others get their chance to ask the same.
         tokio::task::yield_now().await;
@@ -164,6 +172,14 @@ async fn the_memory_is_bounded() {
 async fn silence_ends_at_the_timeout() {
     struct Silent;
     impl Ask for Silent {
+        async fn names_of(&self, _: IpAddr) -> Result<Named, Error> {
+            pending().await
+        }
+
+        async fn addresses(&self, _: &str, _: bool) -> Result<Found, Error> {
+            pending().await
+        }
+
         async fn ask(&self, _: &str) -> Result<Found, Error> {
             pending().await
         }
@@ -171,6 +187,8 @@ async fn silence_ends_at_the_timeout() {
     let settings = Settings { timeout: Duration::from_millis(10), ..Settings::default() };
     let resolver = Resolver::with(Silent, settings, Hosts::new("/nonexistent"), |_| ());
     assert_eq!(ask(&resolver, "a").await, Err(Error::TimedOut("a".to_owned())));
+    let host = resolver.host_of("192.0.2.1".parse().unwrap()).await;
+    assert_eq!(host, Host::TempUnavailable(Error::TimedOut("192.0.2.1".to_owned())));
 }
 
 /// A name server that knows one address of each family for every name but those in `gone`.

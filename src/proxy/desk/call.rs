@@ -13,7 +13,7 @@ use super::super::session::{Session, reason};
 use super::super::site::{Security, Site, Towards};
 use super::credentials::Credentials;
 use super::{Error, Upstream};
-use crate::login::{Ask, Attempt, Dialogue, Identity, Secured, Verdict, imap, pop3};
+use crate::login::{Ask, Attempt, Dialogue, Identity, Secured, Verdict, imap, pop3, sieve, smtp};
 use crate::net::{Endpoint, Plain, Stream, connect};
 use crate::observe::Metrics;
 use crate::observe::metrics::{Phase, Side};
@@ -86,6 +86,9 @@ impl Call<'_> {
         let asked = Instant::now();
         let done = match self.site.words.name {
             "pop3" => self.log_in(stream, pop3::back::Back::new(ask)).await,
+            "smtp" => self.log_in(stream, smtp::back::Back::<smtp::Smtp>::new(ask)).await,
+            "lmtp" => self.log_in(stream, smtp::back::Back::<smtp::Lmtp>::new(ask)).await,
+            "sieve" => self.log_in(stream, sieve::back::Back::new(ask)).await,
             _ => self.log_in(stream, imap::back::Back::new(ask)).await,
         };
         self.towards.counters.took(Phase::Connect, connected);
@@ -125,6 +128,7 @@ impl Call<'_> {
             pipelines: true,
             hush: Duration::ZERO,
             most: u32::MAX,
+            overall: None,
         };
         let done = log_in(stream, back, self, self, patience).await;
         let greeted = self.greeted.load(Ordering::Relaxed);

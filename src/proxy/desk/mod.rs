@@ -9,14 +9,17 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use super::directives::Settings;
 use super::session::{Session, addr, chance};
 use super::site::{Security, Site, Towards};
+use crate::login::name::Name;
 use crate::login::{self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Verdict};
 use crate::net::{Endpoint, Stream, connect};
 use crate::observe::Level;
 use crate::observe::access::Status;
 use crate::observe::metrics::{Login, Phase};
 use crate::route::{self, Asker, Route};
+use crate::throttle::Stage;
 use crate::tls;
 use crate::wire::sasl::scram::Verifier;
 use call::{Call, Client};
@@ -124,6 +127,7 @@ impl<'a> Desk<'a> {
             return Err(Refusal::new(Kind::BadCredentials));
         }
         self.check(&attempt, &route)?;
+        session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
         let towards = Arc::clone(site.towards(group));
         let overriding;
@@ -215,12 +219,18 @@ impl<'a> Desk<'a> {
         let asker = Asker {
             protocol: site.words.name,
             client: self.client(site, attempt),
+            host: Some(self.host(site, attempt).await.into()),
+            local: session.local.clone(),
             attempt: session.line(|line| line.attempts),
             tls: session.security(),
             proxied: session.proxied,
+            headers: session.line(|line| site.router.headers(line)),
+        };
+        let tell = |error: route::Error| {
+            session.log(error.level(), Some("in http auth state"), error);
         };
         let began = Instant::now();
-        let found = site.router.find(attempt, &asker).await;
+        let found = site.router.find(attempt, &asker, &tell).await;
         let took = began.elapsed();
         session.line(|line| line.lookup = Some(took));
         if let Ok(route) = &found {
@@ -247,7 +257,7 @@ impl<'a> Desk<'a> {
     async fn host(&self, site: &Site, attempt: &Attempt) -> String {
         match &attempt.claims.client_host {
             Some(host) if site.settings.believes(&self.session.client) => host.clone(),
-            _ => "[UNAVAILABLE]".to_owned(),
+            _ => self.session.host(site).await.to_owned(),
         }
     }
 
@@ -303,8 +313,8 @@ impl<'a> Desk<'a> {
             self.conclude(&site, attempt.mechanism, &found);
             return Err(refusal.clone());
         }
-        let text = found.as_ref().ok().and_then(|route| route.verifier.as_deref());
-        let verifier = text.and_then(Verifier::parse);
+        let text = found.as_ref().ok().and_then(Route::verifier);
+        let verifier = text.and_then(|text| Verifier::parse(text.as_bytes()).ok());
         if found.is_ok() && verifier.is_none() {
             let words = "auth http server sent no verifier that can be read";
             self.session.log(Level::Error, Some("in http auth state"), words);
@@ -388,6 +398,9 @@ impl login::Desk for Desk<'_> {
             self.note(&site, &attempt);
         }
         let ruling = Box::pin(self.decide(&site, &attempt, found)).await;
+        if ruling.is_err() {
+            self.session.uncount();
+        }
         self.conclude(&site, attempt.mechanism, &ruling);
         ruling
     }
@@ -400,11 +413,32 @@ impl login::Desk for Desk<'_> {
     }
 }
 
-/// The attempt as its names are meant, and what is hung on the mailbox's.
+/// The attempt as its names are meant, and the suffix that the upstream's name of the mailbox has.
+///
+/// A message without a login is for its recipient: that is whose server is looked for.
 fn understand(site: &Site, attempt: &Attempt) -> (Attempt, String) {
-    let _ = site;
-    let attempt = attempt.clone();
-    (attempt, String::new())
+    let mut attempt = attempt.clone();
+    if attempt.envelope.is_some() {
+        return (attempt, String::new());
+    }
+    let Settings { separator, suffixes, .. } = &site.settings;
+    // Whose password it is can be another's only where there is one.
+    let separator = separator
+        .filter(|_| attempt.authzid.is_none() && attempt.mechanism.brings_password())
+        .and_then(|mark| u8::try_from(mark).ok());
+    let name = attempt.mailbox().to_vec();
+    let name = Name::split(&name, separator, suffixes);
+    let suffix = String::from_utf8_lossy(name.suffix.unwrap_or_default()).into_owned();
+    let mailbox = name.mailbox.into();
+    match (name.master, &mut attempt.authzid) {
+        (Some(master), authzid) => {
+            attempt.user = master.into();
+            *authzid = Some(mailbox);
+        }
+        (None, Some(authzid)) => *authzid = mailbox,
+        (None, None) => attempt.user = mailbox,
+    }
+    (attempt, suffix)
 }
 
 /// What makes up verifiers for users that nobody knows.
@@ -413,6 +447,7 @@ static FAKES: LazyLock<[u8; 32]> = LazyLock::new(chance);
 /// RFC 2193 §3: a referral is for the client to follow, whatever else it may hear.
 fn is_referral(text: &[u8]) -> bool {
     text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"[REFERRAL "))
+        || text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"(REFERRAL "))
         || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"[ALERT]"))
 }
 

@@ -18,6 +18,7 @@ pub struct Settings {
     pub timeout: Duration,
     pub max_errors: u32,
     pub max_commands: u32,
+    pub login_timeout: Duration,
     pub starttls: StartTls,
     pub imap: Face,
     pub imap_id: Vec<(String, String)>,
@@ -107,6 +108,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(60),
             max_errors: 5,
             max_commands: 1000,
+            login_timeout: Duration::from_secs(300),
             starttls: StartTls::Off,
             imap: face(&["IMAP4rev1", "UIDPLUS", "IDLE"]),
             imap_id: Vec::new(),
@@ -157,6 +159,7 @@ impl Settings {
             timeout: time(block, "timeout", outer.timeout),
             max_errors: block.number("max_errors", 1..).unwrap_or(outer.max_errors),
             max_commands: block.number("max_commands", 1..).unwrap_or(outer.max_commands),
+            login_timeout: time(block, "login_timeout", outer.login_timeout),
             starttls: block
                 .choice(
                     "starttls",

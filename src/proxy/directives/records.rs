@@ -61,6 +61,13 @@ pub const DIRECTIVES: &[Directive] = &[
         ..HERE
     },
     Directive {
+        name: "login_timeout",
+        default: "5m",
+        doc: "How long a client may take in all until it has logged in, however many commands it \
+              sends; never less than `timeout`. The time in which its login is ruled on counts too.",
+        ..HERE
+    },
+    Directive {
         name: "max_errors",
         default: "5",
         doc: "How many breaches of the protocol a client may commit before its login: the last one \
@@ -170,7 +177,7 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "smtp_greeting",
-        default: "ESMTP ready",
+        default: "ESMTP ready, LMTP ready",
         doc: "The text of the greeting of SMTP and LMTP, behind `220` and our name.",
         ..HERE
     },

@@ -3,30 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
-
 use super::group::{Group, Groups};
+use super::header::Header;
 use super::table::Table;
 use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
 use crate::http::Url;
 use crate::net::dns;
+use crate::tls::directives::{Mode, UpstreamSettings};
 
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "auth_http",
         within: &[MAIL, SERVER],
-        takes: Takes::Args(1, 1),
+        takes: Takes::AtLeast(1),
         repeats: false,
         default: "off",
-        doc: "The lookup handler: `[http://]host[:port][/uri]` or `[http://]unix:/path[:/uri]`. It \
-              is asked about every login that the `route` table does not know, in nginx's protocol, \
-              over kept HTTP/1.1 connections. A host's name is resolved again as it ages, and all \
-              its addresses are tried. `Auth-Server` may be a host's name too. A status line is \
-              needed, but says little: any status with `Auth-Status: OK` lets in; a server error \
-              without `Auth-Status` is a handler that is down. The response head may have 16 KiB. \
-              `off` asks nobody, whatever the outer block says.",
+        doc: "The lookup handler: `[http[s]://]host[:port][/uri]` or `[http[s]://]unix:/path[:/uri]`. \
+              It is asked about every login that the `route` table does not know, in nginx's \
+              protocol, over kept HTTP/1.1 connections. A host's name is resolved again as it ages, \
+              and all its addresses are tried. Of several URLs each question begins at the next one, \
+              and goes on to another where one cannot be reached, is silent, or says what makes no \
+              sense; each such failure is logged, and the one that failed is passed over for 10 s. \
+              Beyond nginx's, a question has the headers `Auth-Authz-User` (the authorization \
+              identity, where one was given), `Client-Port`, `Server-Addr` and `Server-Port`; what a \
+              client wrote is escaped as in `Auth-User`. `Auth-Server` may be a host's name. An \
+              answer may have these headers of our own: `Auth-Upstream-TLS: off|on|starttls`, which \
+              goes before `proxy_ssl`; `Auth-Upstream-Master: on`, by which the configured master \
+              user logs in for this one, and no `Auth-Pass` is needed; `Auth-Verifier: \
+              SCRAM-SHA-256$ITERATIONS:SALT$STOREDKEY:SERVERKEY`. `Auth-Error-Code` is `NNN` or `NNN \
+              N.N.N`, 4 or 5 in front, and `Auth-Error-SASL` is base64; of another form they are \
+              passed over. The response head may have 16 KiB and 100 headers; for its first line \
+              see `auth_http_strict`. `off` asks nobody, whatever the outer block says.",
     },
     Directive {
         name: "auth_http_header",
@@ -34,8 +41,68 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: true,
         default: "",
-        doc: "A header, name and value, for every question to the handler. The headers of an outer \
-              block hold only where the inner one names none. `Host` replaces ours.",
+        doc: "A header, name and value, for every question to the handler, after all others. The \
+              value may hold the variables of `log_format`, `$name` or `${name}`, escaped as in \
+              `Auth-User`; one that there is not is empty. A `$` by itself is `${dollar}`. The \
+              headers of an outer block hold only where the inner one names none. `Host` replaces \
+              ours.",
+    },
+    Directive {
+        name: "auth_http_pass_client_cert",
+        within: &[MAIL, SERVER],
+        takes: Takes::Flag,
+        repeats: false,
+        default: "off",
+        doc: "Whether the handler is sent the client's certificate: `Auth-SSL-Cert`, in PEM, escaped \
+              as the component of a URI.",
+    },
+    Directive {
+        name: "auth_http_strict",
+        within: &[MAIL, SERVER],
+        takes: Takes::Flag,
+        repeats: false,
+        default: "off",
+        doc: "Whether a handler's status counts. With `off`, as in nginx, the status line may be \
+              missing or odd, and any status with `Auth-Status: OK` lets in; only a server error \
+              without `Auth-Status` is a handler that is down. With `on` there must be a proper \
+              status line and a status of 2xx to let in or to wait. A refusal may have 401 or 403, \
+              too, if `Auth-Status` has its text. Anything else is a handler that is down.",
+    },
+    Directive {
+        name: "auth_http_ssl_verify",
+        within: &[MAIL, SERVER],
+        takes: Takes::Flag,
+        repeats: false,
+        default: "on",
+        doc: "Whether a handler at `https://` must show a certificate that is trusted and made out to \
+              its name.",
+    },
+    Directive {
+        name: "auth_http_ssl_trusted_certificate",
+        within: &[MAIL, SERVER],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        default: "",
+        doc: "A PEM file with the certificates that the handler's certificate is trusted by: its \
+              authority's, or a self-signed one itself. Without it the system's roots are trusted. \
+              Relative to the configuration file.",
+    },
+    Directive {
+        name: "auth_http_ssl_name",
+        within: &[MAIL, SERVER],
+        takes: Takes::Args(1, 1),
+        repeats: false,
+        default: "",
+        doc: "The name that the handler's certificate must have, and that is asked for, instead of \
+              the one in its URL.",
+    },
+    Directive {
+        name: "auth_http_ssl_server_name",
+        within: &[MAIL, SERVER],
+        takes: Takes::Flag,
+        repeats: false,
+        default: "on",
+        doc: "Whether the handler is told which name is asked for (SNI). An address is never told.",
     },
     Directive {
         name: "auth_http_timeout",
@@ -107,10 +174,14 @@ pub const DIRECTIVES: &[Directive] = &[
 pub struct Settings {
     pub groups: Arc<Groups>,
     pub table: Option<Arc<Table>>,
-    pub auth_http: Option<Url>,
-    /// Names as they are spelled.
-    pub headers: Arc<[(String, HeaderValue)]>,
+    /// Any of them will do.
+    pub auth_http: Arc<[Url]>,
+    pub headers: Arc<[Header]>,
     pub timeout: Duration,
+    pub strict: bool,
+    pub pass_client_cert: bool,
+    /// Of `https://` alone.
+    pub tls: UpstreamSettings,
     /// What a [`dns::Resolver`] is made from.
     pub resolver: dns::Settings,
 }
@@ -120,9 +191,12 @@ impl Default for Settings {
         Self {
             groups: Arc::default(),
             table: None,
-            auth_http: None,
+            auth_http: Arc::default(),
             headers: Arc::default(),
             timeout: Duration::from_secs(60),
+            strict: false,
+            pass_client_cert: false,
+            tls: UpstreamSettings { mode: Mode::On, ..UpstreamSettings::default() },
             resolver: dns::Settings::default(),
         }
     }
@@ -140,8 +214,8 @@ impl Settings {
             table: table.or_else(|| outer.table.clone()),
             groups,
             auth_http: match block.statement("auth_http") {
-                Some(at) => url(block, at),
-                None => outer.auth_http.clone(),
+                Some(at) => urls(block, at),
+                None => Arc::clone(&outer.auth_http),
             },
             headers: if block.has("auth_http_header") {
                 headers.into()
@@ -149,13 +223,18 @@ impl Settings {
                 Arc::clone(&outer.headers)
             },
             timeout: block.time("auth_http_timeout").unwrap_or(outer.timeout),
+            strict: block.flag("auth_http_strict").unwrap_or(outer.strict),
+            pass_client_cert: block
+                .flag("auth_http_pass_client_cert")
+                .unwrap_or(outer.pass_client_cert),
+            tls: tls(block, &outer.tls),
             resolver: resolver(block, &outer.resolver),
         }
     }
 
     /// Whether any login can go anywhere: a server without that is a mistake.
     pub fn leads_somewhere(&self) -> bool {
-        self.auth_http.is_some() || self.table.as_ref().is_some_and(|table| !table.is_empty())
+        !self.auth_http.is_empty() || self.table.as_ref().is_some_and(|table| !table.is_empty())
     }
 }
 
@@ -173,35 +252,39 @@ fn groups(block: &Block) -> Groups {
     groups
 }
 
-fn url(block: &Block, at: &Statement) -> Option<Url> {
-    let text = at.arg(0).filter(|text| *text != "off")?;
-    match Url::parse(text) {
+fn urls(block: &Block, at: &Statement) -> Arc<[Url]> {
+    if matches!(at.args(), [only] if only == "off") {
+        return Arc::default();
+    }
+    let url = |text: &String| match Url::parse(text) {
+        _ if text == "off" => {
+            block.fault(at, "\"off\" stands alone in auth_http, or not at all");
+            None
+        }
         Ok(url) => Some(url),
         Err(fault) => {
             block.fault(at, format!("{fault} in auth_http \"{text}\""));
             None
         }
-    }
+    };
+    at.args().iter().filter_map(url).collect()
 }
 
-fn header(block: &Block, at: &Statement) -> Option<(String, HeaderValue)> {
-    let (name, value) = (at.arg(0)?, at.arg(1)?);
-    let Ok(known) = HeaderName::from_bytes(name.as_bytes()) else {
-        block.fault(at, format!("invalid header name \"{name}\""));
-        return None;
-    };
-    // These are part of how HTTP is carried.
-    if [CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE].contains(&known) {
-        block.fault(at, format!("header \"{name}\" cannot be set"));
-        return None;
+fn header(block: &Block, at: &Statement) -> Option<Header> {
+    let header = Header::read(at.arg(0)?, at.arg(1)?);
+    header.map_err(|fault| block.fault(at, fault.to_string())).ok()
+}
+
+fn tls(block: &Block, outer: &UpstreamSettings) -> UpstreamSettings {
+    let name = block.text("auth_http_ssl_name").filter(|name| !name.is_empty());
+    let trusted = block.conf_path("auth_http_ssl_trusted_certificate");
+    UpstreamSettings {
+        verify: block.flag("auth_http_ssl_verify").unwrap_or(outer.verify),
+        trusted: trusted.or_else(|| outer.trusted.clone()),
+        name: name.map(str::to_owned).or_else(|| outer.name.clone()),
+        server_name: block.flag("auth_http_ssl_server_name").unwrap_or(outer.server_name),
+        ..outer.clone()
     }
-    let Ok(mut value) = HeaderValue::from_str(value) else {
-        // The value may be a secret.
-        block.fault(at, format!("invalid value of header \"{name}\""));
-        return None;
-    };
-    value.set_sensitive(true);
-    Some((name.to_owned(), value))
 }
 
 fn resolver(block: &Block, outer: &dns::Settings) -> dns::Settings {

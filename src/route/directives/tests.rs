@@ -26,13 +26,26 @@ fn every_directive_is_read_and_its_default_is_true() {
 #[test]
 fn an_inner_block_keeps_what_it_does_not_say() {
     let (mail, faults) = read(
-        "auth_http localhost:9000/auth; auth_http_header X-Key 1; auth_http_header X-Two 2;
-         auth_http_timeout 5s; upstream a { server b; } route { default a; }
+        "auth_http localhost:9000/auth https://b; auth_http_header X-Key 1;
+         auth_http_header X-Two $login; auth_http_strict on; auth_http_pass_client_cert on;
+         auth_http_ssl_trusted_certificate /a.pem; auth_http_ssl_name c; auth_http_ssl_verify off;
+         auth_http_ssl_server_name off; auth_http_timeout 5s; upstream a { server b; } route { default a; }
          resolver 192.0.2.53 [2001:db8::53]:5353 valid=30s ipv6=off; resolver_timeout 2s;",
         &Settings::default(),
     );
     assert_eq!(faults, Vec::<String>::new());
     assert!(mail.leads_somewhere());
+    assert_eq!((mail.auth_http.len(), mail.auth_http[1].tls), (2, true));
+    assert!(mail.strict && mail.pass_client_cert);
+    let tls = UpstreamSettings {
+        mode: Mode::On,
+        verify: false,
+        trusted: Some("/a.pem".into()),
+        name: Some("c".to_owned()),
+        server_name: false,
+        ..UpstreamSettings::default()
+    };
+    assert_eq!(mail.tls, tls);
     assert_eq!(
         mail.resolver,
         dns::Settings {
@@ -52,7 +65,7 @@ fn an_inner_block_keeps_what_it_does_not_say() {
         &mail,
     );
     assert_eq!(faults, Vec::<String>::new());
-    assert_eq!((server.auth_http.as_ref(), server.headers.len()), (None, 1));
+    assert_eq!((server.auth_http.len(), server.headers.len()), (0, 1));
     assert_eq!(server.resolver.servers, mail.resolver.servers);
     assert_eq!(server.resolver.timeout, Duration::from_secs(1));
     assert!(server.leads_somewhere());
@@ -64,7 +77,13 @@ fn an_inner_block_keeps_what_it_does_not_say() {
 #[test]
 fn each_fault_is_told_with_its_place() {
     for (conf, want) in [
-        ("auth_http https://a/;", "https is not supported yet in auth_http \"https://a/\""),
+        ("auth_http https://a:0/;", "invalid port in auth_http \"https://a:0/\""),
+        ("auth_http a off;", "\"off\" stands alone in auth_http, or not at all"),
+        ("auth_http a b:x;", "invalid port in auth_http \"b:x\""),
+        (
+            "auth_http_header A $rmote_addr;",
+            "unknown \"rmote_addr\" variable in header \"A\", did you mean \"remote_addr\"?",
+        ),
         ("auth_http a:0;", "invalid port in auth_http \"a:0\""),
         ("auth_http \"a/ b\";", "invalid uri in auth_http \"a/ b\""),
         ("auth_http_header \"a b\" c;", "invalid header name \"a b\""),

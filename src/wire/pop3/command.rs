@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::wire::Parsed;
 use crate::wire::sasl::MAX_ENCODED;
+use crate::wire::sasl::cram_md5::{self, CramMd5};
 
 /// RFC 2449 §4: 255 octets, the CRLF included.
 pub const MAX_LINE: usize = 255;
@@ -27,8 +28,11 @@ const MAX_SESSION: usize = 64;
 pub enum Command<'a> {
     User(&'a [u8]),
     Pass(&'a [u8]),
-    /// RFC 1939 §7. Known, so that it can be refused by name; its digest is not kept.
-    Apop,
+    /// RFC 1939 §7. The digest is 32 hexadecimal digits.
+    Apop {
+        user: &'a [u8],
+        digest: &'a [u8],
+    },
     /// RFC 5034 §4. Without a mechanism it asks for the list of them.
     Auth {
         mechanism: Option<&'a [u8]>,
@@ -128,7 +132,11 @@ fn read(line: &[u8]) -> Result<Command<'_>, Error> {
         b"USER" => Command::User(some(argument, "USER")?),
         // RFC 1939 §7, PASS: blanks are part of the password, not separators.
         b"PASS" => Command::Pass(some(argument, "PASS")?),
-        b"APOP" => Command::Apop,
+        b"APOP" => {
+            let CramMd5 { user, digest } =
+                cram_md5::parse(argument.trim_ascii_end()).map_err(|_| Error::Argument("APOP"))?;
+            Command::Apop { user, digest }
+        }
         b"AUTH" => {
             let mut words = words(argument);
             let command = Command::Auth { mechanism: words.next(), initial: words.next() };
@@ -167,7 +175,7 @@ fn words(argument: &[u8]) -> impl Iterator<Item = &[u8]> {
 ///
 /// SMTP's XCLIENT writes its values in xtext. Dovecot's POP3 does not, and its session ids are
 /// base64, where `+2B` would be three characters of the id: so values are taken as they stand.
-fn xclient(argument: &[u8]) -> Option<Xclient> {
+pub fn xclient(argument: &[u8]) -> Option<Xclient> {
     let mut said = Xclient::default();
     for word in words(argument) {
         let split = word.iter().position(|byte| *byte == b'=')?;
@@ -209,7 +217,7 @@ impl Command<'_> {
         let (keyword, arguments): (&[u8], [Option<&[u8]>; 2]) = match self {
             Self::User(name) => (b"USER", [Some(name), None]),
             Self::Pass(word) => (b"PASS", [Some(word), None]),
-            Self::Apop => (b"APOP", [None, None]),
+            Self::Apop { user, digest } => (b"APOP", [Some(user), Some(digest)]),
             Self::Auth { mechanism, initial } => (b"AUTH", [*mechanism, *initial]),
             Self::Capa => (b"CAPA", [None, None]),
             Self::Noop => (b"NOOP", [None, None]),
@@ -261,14 +269,14 @@ impl fmt::Display for Xclient {
     }
 }
 
-/// Only what may be shown: arguments of USER, PASS and AUTH are not.
+/// Only what may be shown: arguments of USER, PASS, APOP and AUTH are not.
 impl fmt::Debug for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(_) => f.write_str("User(..)"),
             Self::Pass(_) => f.write_str("Pass(..)"),
             Self::Auth { .. } => f.write_str("Auth(..)"),
-            Self::Apop => f.write_str("Apop"),
+            Self::Apop { .. } => f.write_str("Apop(..)"),
             Self::Capa => f.write_str("Capa"),
             Self::Noop => f.write_str("Noop"),
             Self::Quit => f.write_str("Quit"),
@@ -326,6 +334,10 @@ mod tests {
             mechanism: mechanism.map(str::as_bytes),
             initial: initial.map(str::as_bytes),
         };
+        let apop = |user: &'static str| Command::Apop {
+            user: user.as_bytes(),
+            digest: b"c4c9334bac560ecc979e58001b3e22fb",
+        };
         let ip: IpAddr = "192.0.2.1".parse().unwrap();
         let xclient = Xclient {
             addr: Some(ip),
@@ -343,7 +355,8 @@ mod tests {
             ("USER m\u{fc}ller\r\n", Command::User("m\u{fc}ller".as_bytes())),
             ("PASS two words \r\n", Command::Pass(b"two words ")),
             ("PASS  x\r\n", Command::Pass(b" x")),
-            ("APOP mrose c4c9334bac560ecc979e58001b3e22fb\r\n", Command::Apop),
+            ("APOP mrose c4c9334bac560ecc979e58001b3e22fb\r\n", apop("mrose")),
+            ("apop m rose c4c9334bac560ecc979e58001b3e22fb \r\n", apop("m rose")),
             ("AUTH\r\n", auth(None, None)),
             ("AUTH \r\n", auth(None, None)),
             ("AUTH PLAIN\r\n", auth(Some("PLAIN"), None)),
@@ -391,6 +404,11 @@ mod tests {
             ("QUIT now\r\n", Error::Argument("QUIT")),
             ("STLS x\r\n", Error::Argument("STLS")),
             ("AUTH PLAIN a b\r\n", Error::Argument("AUTH")),
+            ("APOP\r\n", Error::Argument("APOP")),
+            ("APOP mrose\r\n", Error::Argument("APOP")),
+            ("APOP mrose c4c9334bac560ecc979e58001b3e22f\r\n", Error::Argument("APOP")),
+            ("APOP  c4c9334bac560ecc979e58001b3e22fb\r\n", Error::Argument("APOP")),
+            ("APOP a\rb c4c9334bac560ecc979e58001b3e22fb\r\n", Error::Control),
             ("XCLIENT ADDR=[UNAVAILABLE]\r\n", Error::Argument("XCLIENT")),
             ("XCLIENT ADDR\r\n", Error::Argument("XCLIENT")),
             ("XCLIENT PORT=65536\r\n", Error::Argument("XCLIENT")),
@@ -430,7 +448,9 @@ mod tests {
 
     #[test]
     fn no_password_is_printed() {
-        for line in ["USER tanstaaf\r\n", "PASS tanstaaf\r\n", "AUTH PLAIN tanstaaf\r\n"] {
+        let apop = "APOP tanstaaf c4c9334bac560ecc979e58001b3e22fb\r\n";
+        let user = "USER tanstaaf\r\n";
+        for line in [user, apop, "PASS tanstaaf\r\n", "AUTH PLAIN tanstaaf\r\n"] {
             assert!(!format!("{:?}", parse(line.as_bytes())).contains("tanstaaf"));
         }
     }
@@ -443,7 +463,7 @@ mod tests {
 
         #[test]
         fn holds_for_any_line(which in 0..11usize, argument in "[ =:.A-Za-z0-9+/\\[\u{fc}\\t]{0,40}") {
-            let word = ["USER", "PASS", "APOP", "AUTH", "CAPA", "XCLIENT ADDR=1.2.3.4", "XOIP",
+            let word = ["USER", "PASS", "APOP u c4c9334bac560ecc979e58001b3e22f", "AUTH", "CAPA", "XCLIENT ADDR=1.2.3.4", "XOIP",
                 "XCLIENT SESSION=", "XCLIENT TTL=", "AUTH PLAIN", "NOOP"][which];
             for line in [format!("{word} {argument}\r\n"), format!("{word}{argument}\r\n")] {
                 hold_for_any(line.as_bytes());

@@ -93,6 +93,8 @@ pub fn code(text: &[u8]) -> Option<&[u8]> {
 pub struct Capabilities {
     pub user: bool,
     pub plain: bool,
+    pub xoauth2: bool,
+    pub oauthbearer: bool,
     pub stls: bool,
     pub pipelining: bool,
     pub xclient: bool,
@@ -105,7 +107,12 @@ impl Capabilities {
         let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         match words.next().unwrap_or_default().to_ascii_uppercase().as_slice() {
             b"USER" => self.user = true,
-            b"SASL" => self.plain |= words.any(|word| word.eq_ignore_ascii_case(b"PLAIN")),
+            b"SASL" => words.for_each(|word| match word.to_ascii_uppercase().as_slice() {
+                b"PLAIN" => self.plain = true,
+                b"XOAUTH2" => self.xoauth2 = true,
+                b"OAUTHBEARER" => self.oauthbearer = true,
+                _ => {}
+            }),
             b"STLS" => self.stls = true,
             b"PIPELINING" => self.pipelining = true,
             b"XCLIENT" => self.xclient = true,
@@ -200,11 +207,14 @@ mod tests {
     #[test]
     fn takes_note_of_what_matters() {
         let mut known = Capabilities::default();
-        for line in ["TOP", "sasl LOGIN plain", "STLS", "XOIP", "EXPIRE 31 USER", ""] {
+        for line in
+            ["TOP", "sasl LOGIN plain XOAuth2 OAUTHBEARER", "STLS", "XOIP", "EXPIRE 31 USER", ""]
+        {
             known.note(line.as_bytes());
         }
-        let want = Capabilities { plain: true, stls: true, xoip: true, ..Capabilities::default() };
-        assert_eq!(known, want);
+        let sasl = Capabilities { plain: true, xoauth2: true, oauthbearer: true, ..known };
+        assert_eq!(known, Capabilities { stls: true, xoip: true, ..sasl });
+        assert!(!known.user && !known.pipelining && !known.xclient);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! # sasl: what is inside an AUTH exchange, whoever carries it
 //!
-//! IMAP, POP3 and later SMTP each wrap these messages in their own lines; here are only the
-//! messages, and the base64 that all three put around them.
+//! IMAP, POP3, SMTP and ManageSieve each wrap these messages in their own lines; here are only the
+//! messages, and the base64 that all of them put around them. GSSAPI's messages are read by the
+//! system's library, so there is nothing of it here.
 //!
-//! **In and out.** Decoded bytes in, borrowed fields out. The rounds (who speaks next, what is
-//! asked) are `login::exchange`'s.
+//! **In and out.** Decoded bytes in, fields out. The rounds (who speaks next, what is asked) are
+//! `login::exchange`'s. What an upstream is told is written here too: PLAIN, XOAUTH2, OAUTHBEARER.
 //!
 //! **Promises.** No field that is handed out is an empty user or password, holds CR, LF or NUL, or
 //! is longer than its limit here.
@@ -12,7 +13,11 @@
 //! **Limits.** Names and passwords are bytes: they are not checked to be UTF-8 nor prepared
 //! (RFC 4013), because upstreams keep passwords in older character sets too.
 
+pub mod cram_md5;
+pub mod external;
+mod gs2;
 pub mod login;
+pub mod oauth;
 pub mod plain;
 pub mod scram;
 
@@ -22,7 +27,8 @@ use base64::engine::general_purpose::STANDARD;
 /// The longest user name, either identity, in bytes.
 pub const MAX_USER: usize = 1024;
 
-/// The longest password, in bytes. Tokens are passwords too, so it is more than people type.
+/// The longest password, in bytes. Some programs have tokens for passwords, so it is more than
+/// people type.
 pub const MAX_PASSWORD: usize = 4096;
 
 /// The longest base64 text of one message. RFC 4954 §4 and RFC 5034 §4 let these lines be longer
@@ -32,7 +38,7 @@ pub const MAX_ENCODED: usize = 12_288;
 /// What is wrong with one field or with the shape of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("SASL message without its separators")]
+    #[error("malformed SASL message")]
     Shape,
     #[error("CR, LF or NUL in SASL credentials")]
     Control,
@@ -42,6 +48,13 @@ pub enum Error {
     NoPassword,
     #[error("SASL credentials too long")]
     TooLong,
+    #[error("no bearer token in SASL credentials")]
+    Token,
+    /// The client binds its login to the TLS channel, or somebody has changed what it said of that.
+    #[error("SASL channel binding that is not offered")]
+    Binding,
+    #[error("mandatory SASL extension that is not known")]
+    Extension,
 }
 
 /// Undoes base64 into `out`; says whether it was base64.
@@ -60,7 +73,7 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// A user name is not empty, is bounded, and holds nothing that ends a line or a string.
-fn user(bytes: &[u8]) -> Result<&[u8], Error> {
+pub fn user(bytes: &[u8]) -> Result<&[u8], Error> {
     if bytes.is_empty() { Err(Error::NoUser) } else { clean(bytes, MAX_USER) }
 }
 

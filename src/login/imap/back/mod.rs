@@ -14,9 +14,11 @@
 //! ```
 //!
 //! **The login.** AUTHENTICATE PLAIN if it is offered, or needed to log in on somebody's behalf;
-//! else LOGIN, whose strings are quoted or literals as they need. If it fits one line, it goes
-//! together with ID and saves a round trip. Credentials go in confidence only, after TLS only if
-//! TLS was asked for, and never into the words of a [`Verdict::Misbehaved`].
+//! else LOGIN, whose strings are quoted or literals as they need. A token goes by XOAUTH2 or
+//! OAUTHBEARER; an error challenge to it is kept for the client, and answered, so that the
+//! upstream says its no. If it fits one line, it goes together with ID and saves a round trip.
+//! Credentials go in confidence only, after TLS only if TLS was asked for, and never into the words
+//! of a [`Verdict::Misbehaved`].
 //!
 //! **What the client is told** is what the upstream said between its answer to ID and its answer
 //! to the login, except its own ID; and every ALERT since the greeting, except those from before
@@ -32,12 +34,13 @@ use zeroize::Zeroizing;
 use super::pieces::Pieces;
 use super::{identity, refusal};
 use crate::login::{
-    Action, Ask, Dialogue, Event, Granted, Kind, Secret, Tell, Verdict, Words, passable, words,
+    Action, Ask, Dialogue, Event, Granted, Kind, Mechanism, Mechanisms, Proof, Secret, Tell,
+    Verdict, Words, bearer, passable, words,
 };
 use crate::wire::Parsed;
 use crate::wire::imap::reply::{self, Capabilities, Reply, Said, Status};
 use crate::wire::imap::{id, quote};
-use crate::wire::sasl;
+use crate::wire::sasl::{self, oauth};
 
 /// The most that an upstream may say before it answers the login.
 pub const MAX_HEARD: usize = 65_536;
@@ -54,6 +57,10 @@ pub struct Back {
     /// What the client will be told.
     untagged: Vec<u8>,
     heard: usize,
+    /// By what a token is brought, until an error challenge to it is answered.
+    bearer: Option<Mechanism>,
+    /// That challenge.
+    sasl: Option<String>,
     state: State,
 }
 
@@ -94,6 +101,8 @@ impl Back {
             offers: None,
             untagged: Vec::new(),
             heard: 0,
+            bearer: None,
+            sasl: None,
             state: State::New,
         }
     }
@@ -187,18 +196,29 @@ impl Back {
                     Status::Ok if !rest.is_empty() => {
                         misbehaved("let somebody in before the password was said", act)
                     }
+                    // RFC 7628 §3.2.3: after that, there is only the no.
+                    Status::Ok if self.has_answered() => {
+                        misbehaved("let somebody in after an error challenge", act)
+                    }
                     Status::Ok => self.accepted(text, act),
                     No => self.refused(refusal::kind_of(text, Kind::BadCredentials), text, act),
                     // Without its words: they may repeat ours, password and all.
                     Bad | Bye | PreAuth => misbehaved("answered the login with BAD", act),
                 }
             }
-            (S::LoggingIn { id, tag, mut rest }, Continue(_)) => match rest.pop_front() {
+            (S::LoggingIn { id, tag, mut rest }, Continue(text)) => match rest.pop_front() {
                 Some(piece) => {
                     act.push(Action::SayInConfidence(piece));
                     S::LoggingIn { id, tag, rest }
                 }
-                None => misbehaved("asked for more than a login has", act),
+                None => match self.bearer.take() {
+                    Some(mechanism) => {
+                        self.sasl = oauth::challenge(text).map(str::to_owned);
+                        act.push(Action::Say(format!("{}\r\n", bearer::answer(mechanism)).into()));
+                        S::LoggingIn { id, tag, rest }
+                    }
+                    None => misbehaved("asked for more than a login has", act),
+                },
             },
             (_, Tagged { .. } | Continue(_)) => misbehaved("answered what was not asked", act),
             (state, Untagged { .. } | Said::Capability(_) | Said::Id | Said::Other) => {
@@ -251,7 +271,7 @@ impl Back {
     /// Says ID and the login: together if that saves a round trip.
     fn log_in(&mut self, act: &mut Vec<Action>) -> State {
         let offers = self.offers.unwrap_or_default();
-        let pieces = match login(&self.ask, offers) {
+        let pieces = match self.login(offers) {
             Ok(pieces) => pieces,
             Err(verdict) => return settle(verdict, act),
         };
@@ -290,6 +310,11 @@ impl Back {
         State::LoggingIn { id, tag, rest }
     }
 
+    /// Whether an error challenge was answered.
+    fn has_answered(&self) -> bool {
+        self.ask.proof != Proof::Password && self.bearer.is_none()
+    }
+
     fn accepted(&mut self, text: &[u8], act: &mut Vec<Action>) -> State {
         let text = (!text.is_empty()).then(|| text.to_vec());
         let untagged = mem::take(&mut self.untagged);
@@ -298,7 +323,56 @@ impl Back {
 
     fn refused(&mut self, kind: Kind, text: &[u8], act: &mut Vec<Action>) -> State {
         let untagged = mem::take(&mut self.untagged);
-        settle(Verdict::Refused { kind, text: text.to_vec(), untagged, sasl: None }, act)
+        let sasl = self.sasl.take();
+        settle(Verdict::Refused { kind, text: text.to_vec(), untagged, sasl }, act)
+    }
+
+    /// The login without its tag, in as many pieces as it takes.
+    fn login(&mut self, offers: Capabilities) -> Result<Rest, Verdict> {
+        let Ask { user, authzid, secret, .. } = &self.ask;
+        // Only the fronts and the lookup bring credentials, and neither lets such bytes through.
+        let fields = [user, authzid.as_deref().unwrap_or_default(), secret.reveal()];
+        if fields.iter().any(|field| quote::form(field).is_err()) {
+            return Err(bug());
+        }
+        let [user, behalf, password] = fields;
+        let lacks = |what: &str| Verdict::Misbehaved(format!("{what} is not offered"));
+        if let Proof::Bearer(own) = self.ask.proof {
+            let known = self.offers.map(|offers| {
+                let by = [
+                    (offers.auth_xoauth2, Mechanism::XOauth2),
+                    (offers.auth_oauthbearer, Mechanism::OauthBearer),
+                ];
+                let by = by.into_iter().filter(|(offered, _)| *offered);
+                by.fold(Mechanisms::default(), |set, (_, one)| set.with(one))
+            });
+            let name = |mechanism: Mechanism| mechanism.sasl().unwrap_or_default();
+            let mechanism = bearer::choose(own, known).ok_or_else(|| lacks(name(own)))?;
+            // Whose mailbox it is: a token has no other name to it.
+            let owner = if behalf.is_empty() { user } else { behalf };
+            let message = bearer::message(mechanism, owner, secret).map_err(|_| bug())?;
+            self.bearer = Some(mechanism);
+            return Ok(authenticate(name(mechanism), message.reveal(), offers));
+        }
+        if offers.auth_plain || authzid.is_some() {
+            // LOGIN cannot say on whose behalf, so without PLAIN there is no way.
+            if !offers.auth_plain && self.offers.is_some() {
+                return Err(lacks("AUTH=PLAIN"));
+            }
+            let message = Zeroizing::new(sasl::plain::write(behalf, user, password));
+            let encoded = Zeroizing::new(sasl::encode(&message));
+            return Ok(authenticate("PLAIN", encoded.as_bytes(), offers));
+        }
+        if offers.login_disabled {
+            return Err(Verdict::Misbehaved("offers no login that we can do".to_owned()));
+        }
+        let mut pieces = Pieces::default();
+        pieces.push(b"LOGIN");
+        for field in [user, password] {
+            pieces.push(b" ");
+            pieces.string(field, offers);
+        }
+        Ok(pieces.end())
     }
 
     fn tag(&mut self) -> Tag {
@@ -307,37 +381,18 @@ impl Back {
     }
 }
 
-/// The login without its tag, in as many pieces as it takes.
-fn login(ask: &Ask, offers: Capabilities) -> Result<Rest, Verdict> {
-    let Ask { user, authzid, secret, .. } = ask;
+/// AUTHENTICATE and its message, in base64. RFC 4959 §3: without SASL-IR it waits for its `+`.
+fn authenticate(mechanism: &str, message: &[u8], offers: Capabilities) -> Rest {
     let mut pieces = Pieces::default();
-    // Only the fronts and the lookup bring credentials, and neither lets such bytes through.
-    let fields = [user, authzid.as_deref().unwrap_or_default(), secret.reveal()];
-    if fields.iter().any(|field| quote::form(field).is_err()) {
-        return Err(bug());
-    }
-    let [user, behalf, password] = fields;
-    if offers.auth_plain || authzid.is_some() {
-        let message = Zeroizing::new(sasl::plain::write(behalf, user, password));
-        let encoded = Zeroizing::new(sasl::encode(&message));
-        pieces.push(b"AUTHENTICATE PLAIN");
-        // RFC 4959 §3: without SASL-IR the message waits for its `+`.
-        if offers.sasl_ir {
-            pieces.push(b" ")
-        } else {
-            pieces.wait()
-        }
-        pieces.push(encoded.as_bytes());
-    } else if offers.login_disabled {
-        return Err(Verdict::Misbehaved("offers no login that we can do".to_owned()));
+    pieces.push(b"AUTHENTICATE ");
+    pieces.push(mechanism.as_bytes());
+    if offers.sasl_ir {
+        pieces.push(b" ");
     } else {
-        pieces.push(b"LOGIN");
-        for field in [user, password] {
-            pieces.push(b" ");
-            pieces.string(field, offers);
-        }
+        pieces.wait();
     }
-    Ok(pieces.end())
+    pieces.push(message);
+    pieces.end()
 }
 
 fn is(tag: &str, answered: &[u8]) -> bool {

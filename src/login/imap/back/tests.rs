@@ -46,6 +46,10 @@ fn transcripts_are_played() {
         include_str!("../../../../tests/transcripts/imap/back-dovecot.txt"),
     );
     play_back(Back::new(ask()), include_str!("../../../../tests/transcripts/imap/back-zimbra.txt"));
+    play_back(
+        Back::new(bearing(Mechanism::XOauth2)),
+        include_str!("../../../../tests/transcripts/imap/back-oauth.txt"),
+    );
     let starttls = Ask { starttls: true, ..ask() };
     play_back(
         Back::new(starttls),
@@ -71,7 +75,12 @@ fn the_login_is_what_the_upstream_can_take() {
         (quiet(), Some("AUTH=PLAIN"), "C! g1 AUTHENTICATE PLAIN"),
         (quiet(), Some("LOGINDISABLED"), "= misbehaved: offers no login that we can do"),
         (behalf.clone(), None, "C! g1 AUTHENTICATE PLAIN"),
-        (behalf, Some("SASL-IR"), "C! g1 AUTHENTICATE PLAIN Ym9zcwBtcm9zZQB0YW5zdGFhZg=="),
+        (behalf.clone(), Some("SASL-IR"), "= misbehaved: AUTH=PLAIN is not offered"),
+        (
+            behalf,
+            Some("AUTH=PLAIN SASL-IR"),
+            "C! g1 AUTHENTICATE PLAIN Ym9zcwBtcm9zZQB0YW5zdGFhZg==",
+        ),
         (umlaut.clone(), Some("LITERAL-"), "C! g1 LOGIN {3+}␍␊m\u{fc} \"p\""),
         (umlaut, None, "C! g1 LOGIN {3}"),
     ] {
@@ -79,6 +88,80 @@ fn the_login_is_what_the_upstream_can_take() {
         let greeting = format!("* OK {}ready\r\n", code.unwrap_or_default());
         assert_eq!(hears(ask, &greeting).join("␍␊").replace("␍␊C! m", "␍␊m"), want, "{offers:?}");
     }
+}
+
+/// A token in place of the password.
+fn bearing(own: Mechanism) -> Ask {
+    Ask { proof: Proof::Bearer(own), ..quiet() }
+}
+
+#[test]
+fn a_token_goes_by_what_the_upstream_offers() {
+    use Mechanism::{OauthBearer, XOauth2};
+    let google = "dXNlcj1tcm9zZQFhdXRoPUJlYXJlciB0YW5zdGFhZgEB";
+    let rfc = "bixhPW1yb3NlLAFhdXRoPUJlYXJlciB0YW5zdGFhZgEB";
+    for (own, offers, want) in [
+        (XOauth2, None, "C! g1 AUTHENTICATE XOAUTH2".to_owned()),
+        (OauthBearer, None, "C! g1 AUTHENTICATE OAUTHBEARER".to_owned()),
+        (XOauth2, Some("AUTH=XOAUTH2"), "C! g1 AUTHENTICATE XOAUTH2".to_owned()),
+        (
+            XOauth2,
+            Some("SASL-IR AUTH=XOAUTH2 AUTH=OAUTHBEARER"),
+            format!("C! g1 AUTHENTICATE XOAUTH2 {google}"),
+        ),
+        (
+            OauthBearer,
+            Some("SASL-IR AUTH=XOAUTH2 AUTH=OAUTHBEARER"),
+            format!("C! g1 AUTHENTICATE OAUTHBEARER {rfc}"),
+        ),
+        (
+            XOauth2,
+            Some("SASL-IR AUTH=OAUTHBEARER"),
+            format!("C! g1 AUTHENTICATE OAUTHBEARER {rfc}"),
+        ),
+        (OauthBearer, Some("SASL-IR AUTH=XOAUTH2"), format!("C! g1 AUTHENTICATE XOAUTH2 {google}")),
+        // Never as a password.
+        (XOauth2, Some("AUTH=PLAIN SASL-IR"), "= misbehaved: XOAUTH2 is not offered".to_owned()),
+        (OauthBearer, Some("ID"), "= misbehaved: OAUTHBEARER is not offered".to_owned()),
+    ] {
+        let code = offers.map(|list| format!("[CAPABILITY IMAP4rev1 {list}] "));
+        let greeting = format!("* OK {}ready\r\n", code.unwrap_or_default());
+        assert_eq!(hears(bearing(own), &greeting), [want], "{own:?} {offers:?}");
+    }
+}
+
+#[test]
+fn an_error_challenge_is_answered_once_and_kept() {
+    let greeting = "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=OAUTHBEARER] x\r\n";
+    for (said, want) in [
+        ("+ e30=\r\ng1 NO no", &["C: AQ==", "= refused bad-credentials sasl e30=: no"][..]),
+        ("+ {}\r\ng1 NO no", &["C: AQ==", "= refused bad-credentials: no"]),
+        ("g1 NO no", &["= refused bad-credentials: no"]),
+        ("g1 OK in", &["= accepted: in"]),
+        (
+            "+ e30=\r\ng1 OK in",
+            &["C: AQ==", "= misbehaved: let somebody in after an error challenge"],
+        ),
+        ("+ e30=\r\n* BYE x", &["C: AQ==", "= refused unavailable sasl e30=: x"]),
+        ("+ e30=\r\n+ e30=", &["C: AQ==", "= misbehaved: asked for more than a login has"]),
+    ] {
+        let told = hears(bearing(Mechanism::XOauth2), format!("{greeting}{said}\r\n"));
+        assert_eq!(told[1..], *want, "{said:?}");
+    }
+}
+
+#[test]
+fn a_token_that_would_break_its_message_is_not_said() {
+    let ask = || bearing(Mechanism::XOauth2);
+    for (user, secret) in
+        [("u\u{1}auth=Bearer x", "t"), ("u", "t t"), ("u", "t\u{1}"), ("u", ""), ("u\r\n", "t")]
+    {
+        assert_eq!(hears(with_user(user, secret, ask()), "* OK x\r\n"), ["= refused internal"]);
+    }
+    // On behalf of another, the token is said to be his.
+    let behalf = Ask { authzid: Some(b"boss".as_slice().into()), ..ask() };
+    let told = hears(behalf, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] x\r\n");
+    assert_eq!(told, ["C! g1 AUTHENTICATE XOAUTH2 dXNlcj1ib3NzAWF1dGg9QmVhcmVyIHRhbnN0YWFmAQE="]);
 }
 
 #[test]

@@ -7,10 +7,11 @@
 //!                 | |  ^-----------------------------------------------+ Err
 //!                 | |  |                                               |
 //!                 | +--LOGIN------------------------------------> Deciding --Ok--> Done
-//!                 | +--AUTHENTICATE--> Exchanging --credentials--^
-//!                 |                     |      ^ |
-//!                 |       broken, `*`   |      +-+ challenge, answer
-//!                 | ^-------------------+
+//!                 | +--AUTHENTICATE--> Exchanging --credentials--^ |
+//!                 |                     | |  ^ ^ |                 | Err with `sasl`
+//!                 |       broken, `*`   | |  | +-+ answer          v
+//!                 | ^-------------------+ v  | advice           Failing --any line--> Reading
+//!                 |                     Consulting --Err--> Reading
 //!                 +--STARTTLS--> Securing --Secured--> Reading
 //! ```
 //!
@@ -37,7 +38,7 @@ use crate::wire::Parsed;
 use crate::wire::imap::command::{self, Command, Initial};
 use crate::wire::imap::literal::{self, Fragment};
 use crate::wire::imap::{args, id};
-use crate::wire::sasl;
+use crate::wire::sasl::{self, oauth};
 
 /// Our side of an IMAP login, as a server.
 #[derive(Debug)]
@@ -65,9 +66,21 @@ enum State {
         tag: Tag,
         exchange: Exchange,
     },
+    /// The desk is asked something that the exchange needs.
+    Consulting {
+        tag: Tag,
+        exchange: Exchange,
+    },
     Securing,
     Deciding {
         tag: Tag,
+        /// The client brought a token, and knows what an error challenge is.
+        by_token: bool,
+    },
+    /// The error challenge is out; whatever the client answers to it, it is refused.
+    Failing {
+        tag: Tag,
+        refusal: Refusal,
     },
     #[default]
     Done,
@@ -88,9 +101,15 @@ impl Dialogue for Front {
         match &self.state {
             State::Reading(gather) => literal::split(unread, self.room(gather.len())),
             State::Literal(_, size) => literal::take(unread, *size),
-            State::Exchanging { .. } => literal::answer(unread, sasl::MAX_ENCODED),
+            State::Exchanging { .. } | State::Failing { .. } => {
+                literal::answer(unread, sasl::MAX_ENCODED)
+            }
             // Nothing is read before the greeting, in the middle of TLS or a ruling, or after.
-            State::New | State::Securing | State::Deciding { .. } | State::Done => Parsed::More,
+            State::New
+            | State::Consulting { .. }
+            | State::Securing
+            | State::Deciding { .. }
+            | State::Done => Parsed::More,
         }
     }
 
@@ -125,6 +144,11 @@ impl Dialogue for Front {
                 let step = exchange.answer(line);
                 self.stepped(tag, exchange, step, act)
             }
+            (S::Consulting { tag, mut exchange }, E::Advised(Ok(advice))) => {
+                let step = exchange.advised(advice);
+                self.stepped(tag, exchange, step, act)
+            }
+            (S::Consulting { tag, .. }, E::Advised(Err(no))) => refused(&tag, &no, act),
             (S::Securing, E::Secured(secured)) => {
                 self.guest.secured(&secured);
                 self.offer = secured.offer.unwrap_or_else(|| Arc::clone(&self.offer));
@@ -132,7 +156,7 @@ impl Dialogue for Front {
                 self.claims = Claims::default();
                 S::Reading(Gather::default())
             }
-            (S::Deciding { tag }, E::Ruled(Ok(Granted { untagged, text, .. }))) => {
+            (S::Deciding { tag, .. }, E::Ruled(Ok(Granted { untagged, text, .. }))) => {
                 let mut said = untagged;
                 said.extend_from_slice(format!("{tag} OK ").as_bytes());
                 said.extend_from_slice(text.as_deref().unwrap_or(b"logged in"));
@@ -140,9 +164,19 @@ impl Dialogue for Front {
                 act.extend([Action::Say(said), Action::Admit]);
                 S::Done
             }
-            (S::Deciding { tag }, E::Ruled(Err(no))) => {
-                say(act, [&*no.untagged, refusal::line(&tag, &no).as_bytes()].concat());
-                if no.close { close(act) } else { S::Reading(Gather::default()) }
+            (S::Deciding { tag, by_token }, E::Ruled(Err(no))) => {
+                let challenge = no.sasl.as_deref().filter(|_| by_token);
+                match challenge.and_then(|text| oauth::challenge(text.as_bytes())) {
+                    // RFC 7628 §3.2.3: the client hears why, answers, and then it has failed.
+                    Some(challenge) => {
+                        say(act, format!("+ {challenge}\r\n"));
+                        S::Failing { tag, refusal: no }
+                    }
+                    None => refused(&tag, &no, act),
+                }
+            }
+            (S::Failing { tag, refusal }, E::Command(Fragment::End(_))) => {
+                refused(&tag, &refusal, act)
             }
             // The rest is still to come and would be read as commands.
             (S::Reading(_), E::Breach(TooLong | OutOfStep)) => {
@@ -150,7 +184,10 @@ impl Dialogue for Front {
                 say(act, "* BYE command too long or out of step\r\n");
                 close(act)
             }
-            (S::Exchanging { tag, .. }, E::Breach(TooLong | OutOfStep)) => {
+            (
+                S::Exchanging { tag, .. } | S::Failing { tag, .. },
+                E::Breach(TooLong | OutOfStep),
+            ) => {
                 act.push(Action::OutOfStep("too long AUTHENTICATE message".to_owned()));
                 say(act, format!("{tag} BAD AUTHENTICATE message too long\r\n"));
                 close(act)
@@ -158,7 +195,7 @@ impl Dialogue for Front {
             (S::Reading(_), E::Breach(BareLf | Control)) => {
                 self.breach("* BAD bare CR, bare LF or NUL\r\n", act)
             }
-            (S::Exchanging { tag, .. }, E::Breach(BareLf | Control)) => {
+            (S::Exchanging { tag, .. } | S::Failing { tag, .. }, E::Breach(BareLf | Control)) => {
                 self.breach(format!("{tag} BAD bare CR, bare LF or NUL\r\n"), act)
             }
             // The driver feeds nothing while TLS or a ruling is pending: this is our bug.
@@ -276,7 +313,7 @@ impl Front {
             claims: self.claims.clone(),
             ..Attempt::new(Mechanism::Login, user.to_vec(), Secret::new(password.to_vec()))
         }));
-        State::Deciding { tag }
+        State::Deciding { tag, by_token: false }
     }
 
     fn authenticate(
@@ -286,17 +323,16 @@ impl Front {
         initial: Option<Initial<'_>>,
         act: &mut Vec<Action>,
     ) -> State {
-        let (mechanism, offered) = match mechanism.to_ascii_uppercase().as_slice() {
-            b"PLAIN" => (Mechanism::Plain, self.offer.mechanisms.has(Mechanism::Plain)),
-            b"LOGIN" => (Mechanism::AuthLogin, self.offer.mechanisms.has(Mechanism::AuthLogin)),
-            _ => return self.breach(refusal::unsupported(&tag), act),
+        let Some(mechanism) = Mechanism::by_sasl(mechanism) else {
+            return self.breach(refusal::unsupported(&tag), act);
         };
-        if let Some(no) = self.bars(&tag, offered) {
+        if let Some(no) = self.bars(&tag, self.guest.may_use(mechanism, &self.offer)) {
             return self.breach(no, act);
         }
-        // RFC 4959 §3: `=` is an empty initial response. No mechanism of ours begins with an empty
-        // message, so there it says nothing yet, and the client is asked.
-        let initial = initial.map(|Initial(text)| text).filter(|text| *text != b"=");
+        // RFC 4959 §3: `=` is an empty initial response. No mechanism but EXTERNAL begins with an
+        // empty message, so elsewhere it says nothing yet, and the client is asked.
+        let says_something = |text: &&[u8]| *text != b"=" || mechanism == Mechanism::External;
+        let initial = initial.map(|Initial(text)| text).filter(says_something);
         let (exchange, step) = Exchange::begin(mechanism, initial, &self.guest, &self.offer);
         self.stepped(tag, exchange, step, act)
     }
@@ -315,15 +351,16 @@ impl Front {
                 State::Exchanging { tag, exchange }
             }
             Step::Consult(question) => {
-                act.push(Action::Consult(question));
-                State::Exchanging { tag, exchange }
+                act.push(Action::Consult(question.claiming(&self.claims)));
+                State::Consulting { tag, exchange }
             }
             Step::Done(attempt) => {
+                let by_token = attempt.mechanism.brings_token();
                 act.push(Action::Rule(Attempt { claims: self.claims.clone(), ..attempt }));
-                State::Deciding { tag }
+                State::Deciding { tag, by_token }
             }
-            // RFC 9051 §6.2.2: BAD answers a cancelled exchange too.
-            Step::Broken(_) => self.breach(format!("{tag} BAD AUTHENTICATE aborted\r\n"), act),
+            // RFC 9051 §6.2.2: BAD answers a cancelled exchange too. The words are nginx's.
+            Step::Broken(_) => self.breach(format!("{tag} BAD invalid command\r\n"), act),
         }
     }
 
@@ -375,22 +412,27 @@ impl Front {
     fn capabilities(&self) -> String {
         let Offer { capabilities, mechanisms, .. } = &*self.offer;
         let may_log_in = self.guest.secure || self.offer.starttls != StartTls::Only;
+        let usable = |one: &Mechanism| may_log_in && self.guest.may_use(*one, &self.offer);
         let listed = capabilities.iter().map(String::as_str).filter(|word| is_ours_to_list(word));
         let has_revision =
             listed.clone().any(|word| word.to_ascii_uppercase().starts_with("IMAP4REV"));
-        let added = [
+        let ours = [
             ("SASL-IR", !self.lists("SASL-IR")),
             ("ID", !self.lists("ID")),
             ("LITERAL+", self.accepts_any_literal() && !self.lists("LITERAL+")),
-            ("AUTH=PLAIN", may_log_in && mechanisms.has(Mechanism::Plain)),
-            ("AUTH=LOGIN", may_log_in && mechanisms.has(Mechanism::AuthLogin)),
+        ];
+        let auth = mechanisms.iter().filter(usable).filter_map(Mechanism::sasl);
+        let auth: Vec<_> = auth.map(|name| format!("AUTH={name}")).collect();
+        let state = [
             ("STARTTLS", self.may_start_tls()),
             ("LOGINDISABLED", !may_log_in || !mechanisms.takes_passwords()),
         ];
-        let added = added.iter().filter(|(_, holds)| *holds).map(|(word, _)| *word);
+        let [ours, state] = [&ours[..], &state[..]]
+            .map(|list| list.iter().filter(|(_, holds)| *holds).map(|(word, _)| *word));
         // RFC 9051 §7.2.2: a revision must be among them.
-        let revision = (!has_revision).then_some("IMAP4rev1");
-        revision.into_iter().chain(listed).chain(added).collect::<Vec<_>>().join(" ")
+        let revision = (!has_revision).then_some("IMAP4rev1").into_iter();
+        let all = revision.chain(listed).chain(ours).chain(auth.iter().map(String::as_str));
+        all.chain(state).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -413,6 +455,12 @@ fn shown(answer: &[u8]) -> String {
 
 fn say(act: &mut Vec<Action>, line: impl Into<Vec<u8>>) {
     act.push(Action::Say(line.into()));
+}
+
+/// The client is not let in; it may try again unless it is told to go.
+fn refused(tag: &str, no: &Refusal, act: &mut Vec<Action>) -> State {
+    say(act, [&*no.untagged, refusal::line(tag, no).as_bytes()].concat());
+    if no.close { close(act) } else { State::Reading(Gather::default()) }
 }
 
 fn completed(tag: &str, act: &mut Vec<Action>) -> State {

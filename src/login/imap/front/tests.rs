@@ -43,6 +43,95 @@ fn transcripts_are_played() {
 }
 
 #[test]
+fn every_mechanism_is_played() {
+    let all = || Offer { mechanisms: Mechanisms::of(&Mechanism::ALL), max_errors: 20, ..offer() };
+    let guest = || Guest { salt: "1896.697170952".into(), ..Guest::default() };
+    for script in [
+        include_str!("../../../../tests/transcripts/imap/sasl.txt"),
+        include_str!("../../../../tests/transcripts/imap/sasl-consulting.txt"),
+        include_str!("../../../../tests/transcripts/imap/sasl-scram.txt"),
+    ] {
+        play(Front::new(Arc::new(all()), guest()), script);
+    }
+}
+
+#[test]
+fn external_is_for_those_who_have_shown_a_certificate() {
+    let offer = || Offer {
+        mechanisms: Mechanisms::of(&[Mechanism::External]),
+        asks_certificates: true,
+        capabilities: Vec::new(),
+        starttls: StartTls::On,
+        has_tls: true,
+        ..offer()
+    };
+    let script = "
+        S: * OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ STARTTLS LOGINDISABLED] IMAP4 ready
+        C: a AUTHENTICATE EXTERNAL =
+        S: a NO [CANNOT] mechanism not supported
+        C: b STARTTLS
+        S: b OK begin TLS negotiation now
+        = start tls
+        > secured by mrose
+        C: c CAPABILITY
+        S: * CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+ AUTH=EXTERNAL LOGINDISABLED
+        S: c OK completed
+        C: d AUTHENTICATE EXTERNAL
+        S: +␠
+        C: Ym9zcw==
+        = rule on boss with nothing by auth-external
+        > refused forbidden
+        S: d NO [AUTHORIZATIONFAILED] login not allowed
+        C: e AUTHENTICATE EXTERNAL =
+        = rule on mrose with nothing by auth-external
+        > allowed
+        S: e OK logged in
+        = admit
+    ";
+    play(front(offer()), script);
+}
+
+#[test]
+fn no_mechanism_works_before_tls_where_tls_comes_first() {
+    let only = || Offer {
+        mechanisms: Mechanisms::of(&Mechanism::ALL),
+        starttls: StartTls::Only,
+        has_tls: true,
+        max_errors: 20,
+        ..offer()
+    };
+    assert!(!capabilities(only(), false).contains("AUTH="));
+    for name in Mechanism::ALL.into_iter().filter_map(Mechanism::sasl) {
+        let (told, _) = hears(only(), format!("a AUTHENTICATE {name} YQ==\r\n"));
+        assert_eq!(told, ["S: a NO [PRIVACYREQUIRED] use STARTTLS first"], "{name}");
+    }
+}
+
+#[test]
+fn an_error_challenge_is_for_who_brought_a_token_alone() {
+    let script = "
+        S: * OK [CAPABILITY IMAP4 IMAP4rev1 UIDPLUS SASL-IR ID LITERAL+ AUTH=PLAIN AUTH=XOAUTH2] IMAP4 ready
+        C: a LOGIN u p
+        = rule on u with p by login
+        > refused bad-credentials sasl e30=
+        S: a NO [AUTHENTICATIONFAILED] invalid user or password
+        C: b AUTHENTICATE XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==
+        = rule on u with t by auth-xoauth2
+        > refused bad-credentials sasl {}: no base64
+        S: b NO [AUTHENTICATIONFAILED] no base64
+        C: c AUTHENTICATE XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHQBAQ==
+        = rule on u with t by auth-xoauth2
+        > refused bad-credentials sasl e30=
+        S: + e30=
+        C: a␊
+        S: c BAD bare CR, bare LF or NUL
+        S: * BAD invalid tag
+    ";
+    let mechanisms = Mechanisms::of(&[Mechanism::Plain, Mechanism::XOauth2]);
+    play(front(Offer { mechanisms, ..offer() }), script);
+}
+
+#[test]
 fn a_login_waits_for_tls_when_told_to() {
     let only = Offer { starttls: StartTls::Only, has_tls: true, ..offer() };
     let by_name = Offer {

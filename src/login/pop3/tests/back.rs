@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
+use crate::login::play::play_back;
 use crate::login::pop3::back::{self, Back};
-use crate::login::{Ask, Identity, Offer, Secret, Tell};
+use crate::login::{Ask, Identity, Mechanism, Proof, Secret, Tell};
 
 fn ask() -> Ask {
     let client = "[::ffff:192.0.2.1]:49153".parse().unwrap();
@@ -15,7 +16,7 @@ fn telling() -> Ask {
 }
 
 fn play(ask: &Ask, script: &str) {
-    super::play('C', || Back::new(ask.clone()), &Offer::default(), script);
+    play_back(Back::new(ask.clone()), script);
 }
 
 #[test]
@@ -26,9 +27,9 @@ fn a_plain_server_lets_us_in() {
         S: +OK ready
         C: USER mrose
         S: +OK
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK 2 messages
-        = accepted 2 messages
+        = accepted: 2 messages
         ",
     );
 }
@@ -43,9 +44,9 @@ fn dovecot_is_told_by_xclient_without_asking() {
         S: +OK Updated
         C: USER mrose
         S: +OK
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK Logged in.
-        = accepted Logged in.
+        = accepted: Logged in.
         ",
     );
 }
@@ -69,9 +70,9 @@ fn zimbra_is_told_by_xoip() {
         S: +OK
         C: USER mrose
         S: +OK hello mrose, please enter your password
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK server ready
-        = accepted server ready
+        = accepted: server ready
         ",
     );
 }
@@ -86,7 +87,7 @@ fn a_server_that_refuses_to_be_told_still_gets_the_login() {
         S: -ERR You are not from trusted IP
         C: USER mrose
         S: +OK
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK
         = accepted
         ",
@@ -99,7 +100,7 @@ fn a_server_that_refuses_to_be_told_still_gets_the_login() {
         S: -ERR unknown command
         C: USER mrose
         S: +OK
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK
         = accepted
         ",
@@ -116,7 +117,7 @@ fn a_server_without_capa_is_told_nothing() {
         S: -ERR what
         C: USER mrose
         S: +OK
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK
         = accepted
         ",
@@ -135,10 +136,10 @@ fn name_and_password_go_together_where_that_is_offered() {
         S: PIPELINING
         S: .
         C: USER mrose
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK
         S: +OK in
-        = accepted in
+        = accepted: in
         ",
     );
 }
@@ -165,7 +166,7 @@ fn tls_comes_before_anything_else() {
         S: .
         C: USER mrose
         S: +OK
-        C* PASS tanstaaf
+        C! PASS tanstaaf
         S: +OK
         = accepted
         ",
@@ -214,9 +215,9 @@ fn on_behalf_of_another_only_plain_will_do() {
         S: USER
         S: SASL LOGIN PLAIN
         S: .
-        C* AUTH PLAIN a3VydABtcm9zZQB0YW5zdGFhZg==
+        C! AUTH PLAIN a3VydABtcm9zZQB0YW5zdGFhZg==
         S: +OK in
-        = accepted in
+        = accepted: in
         ",
     );
     // RFC 1734 knew no initial response.
@@ -228,11 +229,11 @@ fn on_behalf_of_another_only_plain_will_do() {
         S: +OK
         S: SASL PLAIN
         S: .
-        C* AUTH PLAIN a3VydABtcm9zZQB0YW5zdGFhZg==
-        S: +
-        C* a3VydABtcm9zZQB0YW5zdGFhZg==
+        C! AUTH PLAIN a3VydABtcm9zZQB0YW5zdGFhZg==
+        S: +␠
+        C! a3VydABtcm9zZQB0YW5zdGFhZg==
         S: -ERR [AUTH] no
-        = refused BadCredentials [AUTH] no
+        = refused bad-credentials: [AUTH] no
         ",
     );
     play(
@@ -258,7 +259,7 @@ fn a_server_without_user_is_asked_by_plain() {
         S: +OK
         S: SASL PLAIN
         S: .
-        C* AUTH PLAIN AG1yb3NlAHRhbnN0YWFm
+        C! AUTH PLAIN AG1yb3NlAHRhbnN0YWFm
         S: +OK
         = accepted
         ",
@@ -281,10 +282,76 @@ fn a_long_password_is_said_as_an_answer() {
             S: SASL PLAIN
             S: .
             C: AUTH PLAIN
-            S: +
-            C* {text}
+            S: +␠
+            C! {text}
             S: +OK
             = accepted
+            "
+        ),
+    );
+}
+
+/// A token in place of the password.
+fn bearing(own: Mechanism) -> Ask {
+    Ask { proof: Proof::Bearer(own), ..ask() }
+}
+
+#[test]
+fn a_token_goes_by_what_the_upstream_offers() {
+    use Mechanism::{OauthBearer, XOauth2};
+    let google = "C! AUTH XOAUTH2 dXNlcj1tcm9zZQFhdXRoPUJlYXJlciB0YW5zdGFhZgEB";
+    let rfc = "C! AUTH OAUTHBEARER bixhPW1yb3NlLAFhdXRoPUJlYXJlciB0YW5zdGFhZgEB";
+    for (own, capa, want) in [
+        (XOauth2, "S: +OK\nS: SASL PLAIN XOAUTH2 OAUTHBEARER\nS: .", google),
+        (OauthBearer, "S: +OK\nS: SASL PLAIN XOAUTH2 OAUTHBEARER\nS: .", rfc),
+        (XOauth2, "S: +OK\nS: SASL OAUTHBEARER\nS: .", rfc),
+        (OauthBearer, "S: +OK\nS: SASL XOAUTH2\nS: .", google),
+        (XOauth2, "S: -ERR what", google),
+        (OauthBearer, "S: -ERR what", rfc),
+        // Never as a password.
+        (XOauth2, "S: +OK\nS: USER\nS: SASL PLAIN\nS: .", "= misbehaved: XOAUTH2 is not offered"),
+        (OauthBearer, "S: +OK\nS: USER\nS: .", "= misbehaved: OAUTHBEARER is not offered"),
+    ] {
+        play(&bearing(own), &format!("S: +OK ready\nC: CAPA\n{capa}\n{want}"));
+    }
+}
+
+#[test]
+fn an_error_challenge_is_answered_once_and_kept() {
+    let begin = "S: +OK ready\nC: CAPA\nS: +OK\nS: SASL XOAUTH2\nS: .\nC! AUTH XOAUTH2 dXNlcj1tcm9zZQFhdXRoPUJlYXJlciB0YW5zdGFhZgEB\n";
+    for then in [
+        "S: + e30=\nC:␠\nS: -ERR [AUTH] no\n= refused bad-credentials sasl e30=: [AUTH] no",
+        "S: + {}\nC:␠\nS: -ERR no\n= refused bad-credentials: no",
+        "S: -ERR [SYS/TEMP] x\n= refused unavailable: [SYS/TEMP] x",
+        "S: +OK in\n= accepted: in",
+        // RFC 1734 knew no initial response.
+        "S: +␠\nC! dXNlcj1tcm9zZQFhdXRoPUJlYXJlciB0YW5zdGFhZgEB\nS: + e30=\nC:␠\nS: -ERR no\n= refused bad-credentials sasl e30=: no",
+        "S: + e30=\nC:␠\nS: + e30=\n= misbehaved: wrong reply after AUTH",
+        "S: + e30=\nC:␠\nS: +OK in\n= misbehaved: wrong reply after AUTH",
+    ] {
+        play(&bearing(Mechanism::OauthBearer), &format!("{begin}{then}"));
+    }
+}
+
+#[test]
+fn a_long_token_is_said_as_an_answer() {
+    let token = "t".repeat(300);
+    let message = crate::wire::sasl::oauth::write_oauthbearer(b"mrose", token.as_bytes()).unwrap();
+    let text = crate::wire::sasl::encode(&message);
+    play(
+        &Ask { secret: Secret::new(token), ..bearing(Mechanism::OauthBearer) },
+        &format!(
+            "
+            S: +OK ready
+            C: CAPA
+            S: -ERR what
+            C: AUTH OAUTHBEARER
+            S: + anything
+            C! {text}
+            S: + e30=
+            C: AQ==
+            S: -ERR no
+            = refused bad-credentials sasl e30=: no
             "
         ),
     );
@@ -322,20 +389,21 @@ fn credentials_cannot_hold_a_second_command() {
 #[test]
 fn a_refusal_says_whose_fault_it_is() {
     for (text, kind) in [
-        ("[AUTH] Authentication failed.", "BadCredentials"),
-        ("no such user", "BadCredentials"),
-        ("[SYS/TEMP] later", "Unavailable"),
-        ("[in-use] locked", "Unavailable"),
-        ("[LOGIN-DELAY] wait", "Unavailable"),
-        ("[SYS/PERM] account closed", "Forbidden"),
-        ("", "BadCredentials"),
+        ("[AUTH] Authentication failed.", "bad-credentials"),
+        ("no such user", "bad-credentials"),
+        ("[SYS/TEMP] later", "unavailable"),
+        ("[in-use] locked", "unavailable"),
+        ("[LOGIN-DELAY] wait", "unavailable"),
+        ("[SYS/PERM] account closed", "forbidden"),
+        ("", "bad-credentials"),
     ] {
         let begin = "S: +OK ready\nC: USER mrose\n";
-        let then = format!("S: -ERR {text}\n= refused {kind} {text}");
+        let colon = if text.is_empty() { "" } else { ": " };
+        let then = format!("S: -ERR {text}\n= refused {kind}{colon}{text}");
         play(&ask(), &format!("{begin}{then}"));
-        play(&ask(), &format!("{begin}S: +OK\nC* PASS tanstaaf\n{then}"));
+        play(&ask(), &format!("{begin}S: +OK\nC! PASS tanstaaf\n{then}"));
     }
-    play(&ask(), "S: -ERR [SYS/PERM] go away\n= refused Unavailable [SYS/PERM] go away");
+    play(&ask(), "S: -ERR [SYS/PERM] go away\n= refused unavailable: [SYS/PERM] go away");
 }
 
 #[test]
@@ -345,10 +413,10 @@ fn rude_servers_are_named() {
         ("S: * OK IMAP4 ready", "no POP3 reply in place of a greeting"),
         ("S: +", "wrong reply in place of a greeting"),
         (&*format!("S: +OK {long}"), "line too long in place of a greeting"),
-        ("S: +OK a\\nb", "CR, LF or NUL within a line in place of a greeting"),
+        ("S: +OK a␊b", "CR, LF or NUL within a line in place of a greeting"),
         ("S: +OK\nC: USER mrose\nS: +", "wrong reply after USER"),
         (
-            "S: +OK\nC: USER mrose\nS: +OK\nC* PASS tanstaaf\nS: nonsense",
+            "S: +OK\nC: USER mrose\nS: +OK\nC! PASS tanstaaf\nS: nonsense",
             "no POP3 reply after PASS",
         ),
     ] {
@@ -364,7 +432,7 @@ proptest! {
     fn holds_for_any_lines(choice in any::<u8>(), odd in any::<u8>(), lines in prop::collection::vec(
         prop::sample::select(vec![
             "+OK", "+OK", "+OK [XCLIENT]", "-ERR", "-ERR [AUTH] x", "+", ".", ".", "STLS", "SASL PLAIN",
-            "USER", "PIPELINING", "XCLIENT", "XOIP", "nonsense", "+OK a\nb",
+            "SASL XOAUTH2", "SASL OAUTHBEARER", "+ e30=", "USER", "PIPELINING", "XCLIENT", "XOIP", "nonsense", "+OK a\nb",
         ]), 0..16)) {
         back::hold_for_any(&[&[choice, odd], lines.join("\r\n").as_bytes(), b"\r\n"].concat());
     }

@@ -16,6 +16,8 @@ const NONE: Capabilities = Capabilities {
     starttls: false,
     login_disabled: false,
     auth_plain: false,
+    auth_xoauth2: false,
+    auth_oauthbearer: false,
     sasl_ir: false,
     id: false,
     literal_plus: false,
@@ -75,6 +77,8 @@ fn finds_what_a_login_hangs_on() {
         starttls: true,
         login_disabled: true,
         auth_plain: true,
+        auth_xoauth2: true,
+        auth_oauthbearer: true,
         sasl_ir: true,
         id: true,
         literal_plus: true,
@@ -86,7 +90,11 @@ fn finds_what_a_login_hangs_on() {
         // No IMAP4rev1: not for imap-proto.
         ("IMAP4rev2 auth=plain", Capabilities { auth_plain: true, ..NONE }),
         ("IMAP4rev1 IDLE AUTH=PLAINER XSTARTTLS", NONE),
-        ("IMAP4rev1 LITERAL- ID LITERAL+ SASL-IR AUTH=PLAIN STARTTLS LOGINDISABLED", all),
+        (
+            "IMAP4rev1 LITERAL- ID LITERAL+ SASL-IR AUTH=PLAIN AUTH=XOAUTH2 auth=oauthbearer \
+             STARTTLS LOGINDISABLED",
+            all,
+        ),
     ] {
         assert_eq!(said(&format!("* CAPABILITY {words}\r\n")), Said::Capability(want), "{words}");
         assert_eq!(capabilities(words.as_bytes()), want, "{words}");

@@ -1,4 +1,8 @@
+mod handlers;
+mod proofs;
+
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
@@ -11,8 +15,11 @@ fn router(conf: &str) -> Router {
     let block = Block::parse(conf);
     let settings = Settings::read(&block, &Settings::default());
     assert_eq!(block.shared().faults.sorted(&[]), Ok(()), "{conf}");
-    let names: Names = Book::of(&[("store.example", &["192.0.2.7", "192.0.2.8"])]);
-    Router::new(&settings, &names)
+    let names: Names = Book::of(&[
+        ("store.example", &["192.0.2.7", "192.0.2.8"]),
+        ("auth.example", &["127.0.0.1"]),
+    ]);
+    Router::new(&settings, &names, &mut Connectors::default()).unwrap()
 }
 
 fn attempt(user: &str, authzid: Option<&str>) -> Attempt {
@@ -26,16 +33,30 @@ fn asker() -> Asker {
     Asker {
         protocol: "imap",
         client: Endpoint::Tcp("192.0.2.1:4711".parse().unwrap()),
+        host: None,
+        local: Endpoint::Tcp("192.0.2.2:143".parse().unwrap()),
         attempt: 2,
         tls: None,
         proxied: None,
+        headers: Vec::new(),
     }
 }
 
 /// The route of `mrose`, in short.
 async fn find(router: &Router) -> String {
-    found(router.find(&attempt("mrose", None), &asker()).await).await
+    found(router.find(&attempt("mrose", None), &asker(), &nobody).await).await
 }
+
+/// The same, and what was told on the way.
+async fn find_and_hear(router: &Router) -> (String, Vec<String>) {
+    let heard = Mutex::new(Vec::new());
+    let tell = |error: Error| heard.lock().unwrap().push(error.to_string());
+    let found = found(router.find(&attempt("mrose", None), &asker(), &tell).await).await;
+    (found, heard.into_inner().unwrap())
+}
+
+/// Whom nothing is told.
+fn nobody(_: Error) {}
 
 async fn found(outcome: Result<Route, NotFound>) -> String {
     let mut route = match outcome {
@@ -50,12 +71,23 @@ async fn found(outcome: Result<Route, NotFound>) -> String {
     for (what, name) in [("user", &route.user), ("authzid", &route.authzid)] {
         text.extend(name.as_ref().map(|name| format!("{what} {}", name.escape_ascii())));
     }
+    text.extend(route.security.map(|mode| format!("tls {mode:?}")));
+    text.extend(route.master.then(|| "master".to_owned()));
+    text.extend(route.verifier().map(|verifier| format!("verifier {verifier}")));
     text.extend(route.secret.map(|secret| format!("pass {}", secret.reveal().escape_ascii())));
     text.extend(route.group.map(|group| format!("group {}", group.name)));
     while let Some(target) = route.targets.next(143).await {
         text.push(target.unwrap().endpoint.to_string());
     }
     text.join(" ")
+}
+
+/// What the access log is to say.
+fn line() -> Line {
+    let ip = |text: &str| text.parse::<std::net::SocketAddr>().unwrap().into();
+    let mut line = Line::new("imap", 9, ip("192.0.2.1:4711"), ip("192.0.2.2:143"));
+    line.login = Some(b"us er%x".as_slice().into());
+    line
 }
 
 const OK: [(&str, &str); 3] =
@@ -71,8 +103,8 @@ async fn nowhere() -> std::net::SocketAddr {
 async fn a_handler_is_asked_letter_by_letter_as_nginx_asks() {
     let (stub, address) = Stub::tcp(|_, _, _| head(200, &OK)).await;
     let router = router(&format!(
-        "auth_http {address}/auth; auth_http_header X-Auth-KEY 'secret string';
-         auth_http_header X-Other 2;"
+        "auth_http http://{address}/auth; auth_http_header X-Auth-KEY 'secret string';
+         auth_http_header X-Other '$protocol, $login';"
     ));
     let asker = Asker {
         tls: Some(Tls {
@@ -80,17 +112,19 @@ async fn a_handler_is_asked_letter_by_letter_as_nginx_asks() {
             cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
             certificate: None,
         }),
+        headers: router.headers(&line()),
         ..asker()
     };
     for _ in 0..2 {
-        let route = router.find(&attempt("us er%x", None), &asker).await;
+        let route = router.find(&attempt("us er%x", None), &asker, &nobody).await;
         assert_eq!(found(route).await, "192.0.2.9:1143");
     }
     let want = "GET /auth HTTP/1.1\r\nHost: 127.0.0.1\r\nAuth-Method: plain\r\n\
                 Auth-User: us%20er%25x\r\nAuth-Pass: tanstaaf\r\nAuth-Protocol: imap\r\n\
                 Auth-Login-Attempt: 2\r\nClient-IP: 192.0.2.1\r\nAuth-SSL: on\r\n\
                 Auth-SSL-Protocol: TLSv1.3\r\nAuth-SSL-Cipher: TLS_AES_256_GCM_SHA384\r\n\
-                X-Auth-KEY: secret string\r\nX-Other: 2\r\n\r\n";
+                Client-Port: 4711\r\nServer-Addr: 192.0.2.2\r\nServer-Port: 143\r\n\
+                X-Auth-KEY: secret string\r\nX-Other: imap, us%20er%25x\r\n\r\n";
     assert_eq!(stub.heads(), [want, want]);
     assert_eq!(stub.connections(), 1);
 }
@@ -113,6 +147,19 @@ async fn each_answer_becomes_a_route_or_a_refusal() {
             "BadCredentials Some(\"Invalid login or password\") 3s false",
         ),
         (
+            head(200, &[&OK[..], &[("Auth-Upstream-TLS", "starttls")]].concat()),
+            "tls StartTls 192.0.2.9:1143",
+        ),
+        (
+            head(200, &[&OK[..], &[("Auth-Upstream-Master", "on")]].concat()),
+            "master 192.0.2.9:1143",
+        ),
+        (
+            head(200, &[&OK[..], &[("Auth-Upstream-TLS", "maybe")]].concat()),
+            "Unavailable None 0ns false (error: auth http server A sent invalid \
+             Auth-Upstream-TLS:\"maybe\")",
+        ),
+        (
             head(503, &[]),
             "Unavailable None 0ns false (error: auth http server A sent status 503 without \
              Auth-Status)",
@@ -126,13 +173,17 @@ async fn each_answer_becomes_a_route_or_a_refusal() {
             "Unavailable None 0ns false (error: auth http server A sent invalid server port:\"x\")",
         ),
         (
-            Reply::Close("Auth-Status: OK\r\n\r\n".to_owned()),
-            "Unavailable None 0ns false (error: auth http server A sent invalid response)",
+            Reply::Close("Auth-Status: No\r\nAuth-Wait: 1\r\n\r\n".to_owned()),
+            "BadCredentials Some(\"No\") 1s false",
+        ),
+        (
+            Reply::Close("http/1.1 200 OK\r\nAuth-Status: No\r\n\r\n".to_owned()),
+            "Unavailable None 0ns false (error: auth http server A sent invalid header in response)",
         ),
         (
             head(200, &[("X-Long", "x".repeat(70_000).as_str())]),
-            "Unavailable None 0ns false (error: auth http server A sent response longer than 16384 \
-             bytes)",
+            "Unavailable None 0ns false (error: auth http server A sent response head longer than \
+             16384 bytes or 100 headers)",
         ),
         (
             Reply::Close(String::new()),
@@ -231,13 +282,13 @@ async fn the_table_is_asked_before_the_handler() {
         ("x@other.example", None, "192.0.2.9:1143"),
         ("x@two.example", Some("mrose"), "192.0.2.9:1143"),
     ] {
-        let route = router.find(&attempt(user, authzid), &asker()).await;
+        let route = router.find(&attempt(user, authzid), &asker(), &nobody).await;
         assert_eq!(found(route).await, want, "{user} {authzid:?}");
     }
     let heads = stub.heads();
     assert_eq!(heads.len(), 2);
     assert!(heads[1].contains("Auth-User: x@two.example\r\n"), "{}", heads[1]);
-    assert!(heads[1].ends_with("Auth-Authz-User: mrose\r\n\r\n"), "{}", heads[1]);
+    assert!(heads[1].contains("Auth-Authz-User: mrose\r\n"), "{}", heads[1]);
 }
 
 #[tokio::test]
@@ -256,6 +307,6 @@ async fn nobody_is_told_that_a_name_is_unknown() {
 async fn an_error_holds_no_password() {
     let address = nowhere().await;
     let router = router(&format!("auth_http {address};"));
-    let outcome = router.find(&attempt("mrose", None), &asker()).await;
+    let outcome = router.find(&attempt("mrose", None), &asker(), &nobody).await;
     assert!(!format!("{outcome:?}").contains("tanstaaf"));
 }
