@@ -17,6 +17,8 @@ mod clients;
 mod header;
 mod hostile;
 mod imap;
+#[cfg(feature = "krb5")]
+mod kerberos;
 mod listeners;
 mod login;
 mod logs;

@@ -10,10 +10,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::directives::Settings;
+use super::kerberos::{self, Rounds};
 use super::session::{Session, addr, chance};
 use super::site::{Security, Site, Towards};
 use crate::login::name::Name;
-use crate::login::{self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Verdict};
+use crate::login::{
+    self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Secret, Verdict,
+};
 use crate::net::{Endpoint, Stream, connect};
 use crate::observe::Level;
 use crate::observe::access::Status;
@@ -43,6 +46,8 @@ pub struct Desk<'a> {
     session: &'a Session,
     /// What was found when an exchange asked for a verifier: the ruling goes on from there.
     found: Mutex<Option<Found>>,
+    /// The GSSAPI exchange that goes on.
+    rounds: tokio::sync::Mutex<Option<Rounds>>,
 }
 
 /// An attempt, and where it leads.
@@ -101,7 +106,7 @@ impl Error {
 
 impl<'a> Desk<'a> {
     pub fn new(session: &'a Session) -> Self {
-        Self { session, found: Mutex::default() }
+        Self { session, found: Mutex::default(), rounds: tokio::sync::Mutex::default() }
     }
 
     async fn decide(
@@ -324,6 +329,31 @@ impl<'a> Desk<'a> {
         Ok(Advice::Verifier(verifier))
     }
 
+    /// GSSAPI: what the client's token is worth. A refused one counts as an attempt.
+    async fn ticket(&self, token: &[u8], is_first: bool) -> Result<Advice, Refusal> {
+        let site = self.session.site();
+        let mut rounds = self.rounds.lock().await;
+        if is_first {
+            *rounds = site.kerberos.as_ref().map(|kerberos| kerberos.begin(site.words.name));
+        }
+        let Some(going_on) = rounds.as_mut() else { return Err(Refusal::new(Kind::Internal)) };
+        let error = match going_on.accept(token).await {
+            Ok(advice) => return Ok(advice),
+            Err(error) => error,
+        };
+        let words = format!("client login failed: \"{error}\"");
+        let level = match &error {
+            kerberos::Error::Refused(_) => Level::Info,
+            kerberos::Error::Unable(_) => Level::Error,
+        };
+        self.session.log(level, Some("in auth state"), words);
+        let attempt = Attempt::new(Mechanism::Gssapi, Vec::new(), Secret::default());
+        self.note(&site, &attempt);
+        let refused = Err(Refusal::new(error.kind()));
+        self.conclude(&site, Mechanism::Gssapi, &refused);
+        refused
+    }
+
     /// The client: as a trusted peer claims, or as it connected.
     fn client(&self, site: &Site, attempt: &Attempt) -> Endpoint {
         let session = self.session;
@@ -408,7 +438,7 @@ impl login::Desk for Desk<'_> {
     async fn advise(&self, question: Question) -> Result<Advice, Refusal> {
         match question {
             Question::Verifier(attempt) => self.verifier(attempt).await,
-            Question::Token(_) => Err(Refusal::new(Kind::Internal)),
+            Question::Token { token, is_first } => self.ticket(&token, is_first).await,
         }
     }
 }

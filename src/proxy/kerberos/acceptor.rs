@@ -81,6 +81,10 @@ impl Rounds {
     /// Takes the client's next token. An error ends the exchange.
     pub fn accept(&mut self, token: &[u8]) -> Result<Advice, Error> {
         match mem::take(&mut self.state) {
+            // To the library an empty token asks for SPNEGO, which is another mechanism.
+            State::Context(_) if token.is_empty() => {
+                Err(Error::Refused("no token where GSSAPI has one to send".to_owned()))
+            }
             State::Context(mut context) => {
                 let answer = context.step(token, None).map_err(|error| refused(&error))?;
                 let answer = answer.map(|token| token.to_vec()).unwrap_or_default();
@@ -121,6 +125,10 @@ impl Rounds {
         if layer != NO_LAYER {
             return Err(Error::Refused("a security layer that was not offered".to_owned()));
         }
+        let mechanism = context.mechanism().map_err(|error| refused(&error))?;
+        if mechanism != GSS_MECH_KRB5 {
+            return Err(Error::Refused(format!("{mechanism:?}, which is not Kerberos")));
+        }
         let shown = |name: Result<Name, _>| {
             name.and_then(|name| name.display_name()).map_err(|error| refused(&error))
         };
@@ -142,7 +150,9 @@ fn refused(error: &libgssapi::error::Error) -> Error {
     Error::Refused(words(error))
 }
 
-/// The library's words, in one line.
+/// The library's words, in one line; without those that say only that there are others.
 fn words(error: &libgssapi::error::Error) -> String {
-    error.to_string().replace(char::is_control, " ").trim().to_owned()
+    const EMPTY: &str = "Unspecified GSS failure.  Minor code may provide more information";
+    let text = error.to_string().replace(char::is_control, " ");
+    text.strip_prefix(EMPTY).unwrap_or(&text).trim().to_owned()
 }

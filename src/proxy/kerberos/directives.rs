@@ -16,7 +16,6 @@ const HERE: Directive = Directive {
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "krb5_keytab",
-        default: "the library's own",
         doc: "The file with the keys of our services (`imap/HOST`, `pop/HOST`, `smtp/HOST`, \
               `sieve/HOST`), by which GSSAPI clients are let in; a relative path begins where the \
               configuration lies. It is read at start and with each reload, before privileges are \
@@ -26,16 +25,15 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "krb5_realm",
-        default: "the realm of the service's key",
         doc: "The realm whose users are known by their bare names: with `krb5_realm EXAMPLE.COM`, \
-              `mrose@EXAMPLE.COM` logs in as `mrose`, while `mrose@OTHER.COM` stays what it is.",
+              `mrose@EXAMPLE.COM` logs in as `mrose`, while `mrose@OTHER.COM` stays what it is. \
+              Absent: the realm of the service that the client came to.",
         ..HERE
     },
     Directive {
         name: "krb5_service_host",
-        default: "any",
-        doc: "The host in our services' names: only tickets for `SERVICE/HOST` are taken then, \
-              while any key of the service in the keytab will do by default.",
+        doc: "The host in our services' names: only tickets for `SERVICE/HOST` are taken then. \
+              Absent: any key of the service in the keytab will do.",
         ..HERE
     },
 ];

@@ -5,7 +5,7 @@
 //! keys and sessions: a *clerk*, this program started anew, does nothing else. Sessions send it
 //! their clients' tokens and are sent its answers.
 //!
-//! **In and out.** [`Kerberos::open`] reads the keytab; [`Kerberos::begin`] gives a session its
+//! **In and out.** [`Realms::of`] reads the keytab, once for all servers; [`Kerberos::begin`] gives a session its
 //! [`Rounds`]; [`Rounds::accept`] takes a client's token and gives what `login::exchange` asks for.
 //!
 //! **Promises.**
@@ -36,6 +36,7 @@ mod principal;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -49,7 +50,7 @@ use keytab::Keytab;
 use messenger::{Errand, Start};
 
 /// Whether this gatepost can do GSSAPI at all: it was built with `--features krb5`.
-pub const IS_BUILT_IN: bool = cfg!(feature = "krb5");
+const IS_BUILT_IN: bool = cfg!(feature = "krb5");
 
 /// The hidden flag that makes this program a clerk; host and realm follow, each may be empty.
 pub const FLAG: &str = "--kerberos-clerk";
@@ -87,6 +88,22 @@ struct Shared {
     exchanges: AtomicU64,
 }
 
+/// Every [`Kerberos`] of a configuration, one for all servers that agree on its settings.
+#[derive(Debug, Default)]
+pub struct Realms(HashMap<Settings, Kerberos>);
+
+impl Realms {
+    /// The one for a server of `protocol`. An error is for the operator.
+    pub fn of(&mut self, settings: &Settings, protocol: &str) -> Result<Kerberos, String> {
+        let kerberos = match self.0.get(settings) {
+            Some(kerberos) => kerberos.clone(),
+            None => self.0.entry(settings.clone()).or_insert(Kerberos::open(settings)?).clone(),
+        };
+        kerberos.check(protocol)?;
+        Ok(kerberos)
+    }
+}
+
 /// One session's exchange.
 #[derive(Debug)]
 pub struct Rounds {
@@ -99,7 +116,7 @@ pub struct Rounds {
 
 impl Kerberos {
     /// Reads the keytab, if one is named. An error is for the operator.
-    pub fn open(settings: &Settings) -> Result<Self, String> {
+    fn open(settings: &Settings) -> Result<Self, String> {
         if !IS_BUILT_IN {
             return Err("GSSAPI is not built in: build gatepost with \"--features krb5\"".into());
         }
@@ -119,7 +136,7 @@ impl Kerberos {
 
     /// Whether a key for `protocol` (`imap`, `pop3`, …) is there, as far as the keytab is ours to
     /// read. An error is for the operator.
-    pub fn check(&self, protocol: &str) -> Result<(), String> {
+    fn check(&self, protocol: &str) -> Result<(), String> {
         let Shared { settings, start, .. } = &*self.0;
         match (&settings.keytab, &start.keytab) {
             (Some(path), Some(keytab)) => keytab

@@ -29,8 +29,8 @@ use std::sync::Arc;
 use super::{refusal, token};
 use crate::login::exchange::{Breach, Exchange, Step};
 use crate::login::{
-    Action, Attempt, Claims, Dialogue, Event, Granted, Guest, Kind, Mechanism, Offer, Question,
-    Refusal, StartTls, Words, words,
+    Action, Attempt, Claims, Dialogue, Event, Granted, Guest, Kind, Mechanism, Offer, Refusal,
+    StartTls, Words, words,
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::Xclient;
@@ -240,7 +240,7 @@ impl Front {
                 State::Exchanging(exchange)
             }
             Step::Consult(question) => {
-                act.push(Action::Consult(self.claiming(question)));
+                act.push(Action::Consult(question.claiming(&self.claims)));
                 State::Consulting(exchange)
             }
             Step::Done(attempt) => {
@@ -253,16 +253,6 @@ impl Front {
                 say(act, "NO \"invalid authentication message\"");
                 self.count(&breach.to_string(), act)
             }
-        }
-    }
-
-    /// Adds what the client claimed, for whoever is asked.
-    fn claiming(&self, question: Question) -> Question {
-        match question {
-            Question::Verifier(attempt) => {
-                Question::Verifier(Attempt { claims: self.claims.clone(), ..attempt })
-            }
-            Question::Token(token) => Question::Token(token),
         }
     }
 

@@ -33,7 +33,7 @@ use super::{Flavour, Smtp};
 use crate::login::exchange::{self, Exchange, Step};
 use crate::login::{
     Action, Attempt, Claims, Dialogue, Envelope, Event, Granted, Guest, Helo, Kind, Mechanism,
-    Offer, Question, Refusal, Secret, StartTls, Words,
+    Offer, Refusal, Secret, StartTls, Words,
 };
 use crate::wire::Parsed;
 use crate::wire::sasl;
@@ -384,12 +384,7 @@ impl<F: Flavour> Front<F> {
                 State::Sasl(rounds)
             }
             Step::Consult(question) => {
-                act.push(Action::Consult(match question {
-                    Question::Verifier(attempt) => {
-                        Question::Verifier(Attempt { claims: self.claims(), ..attempt })
-                    }
-                    Question::Token(token) => Question::Token(token),
-                }));
+                act.push(Action::Consult(question.claiming(&self.claims())));
                 State::Consulting(rounds)
             }
             Step::Done(attempt) => self.rule(attempt, None, act),
