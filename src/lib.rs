@@ -68,7 +68,7 @@ pub mod testing {
             (b'3', crate::wire::smtp::xclient::hold_for_any),
             (b'4', crate::wire::smtp::xtext::hold_for_any),
             (b'L', crate::wire::sieve::line::hold_for_any),
-            (b'a', crate::wire::sieve::args::hold_for_any),
+            (b'A', crate::wire::sieve::args::hold_for_any),
             (b'S', crate::wire::sieve::command::hold_for_any),
             (b'T', crate::wire::sieve::reply::hold_for_any),
             (b'q', crate::wire::sieve::quote::hold_for_any),

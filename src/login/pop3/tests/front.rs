@@ -146,7 +146,7 @@ fn a_capability_is_listed_once_and_only_if_it_works() {
         S: .
         C: USER mrose
         S: +OK
-        C: AUTH PLAIN
+        C: AUTH CRAM-MD5
         S: -ERR invalid command
         ",
     );
@@ -199,7 +199,7 @@ fn tls_makes_a_new_start_elsewhere() {
         S: +OK methods supported:
         S: PLAIN
         S: .
-        C: AUTH LOGIN
+        C: AUTH CRAM-MD5
         S: -ERR invalid command
         C: AUTH PLAIN AHUAcA==
         = rule on u with p by auth-plain

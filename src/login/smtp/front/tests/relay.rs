@@ -32,12 +32,12 @@ fn without_a_login_the_first_recipient_is_ruled_on() {
         C: MAIL FROM:<>
         S: 250 2.0.0 OK
         C: RCPT TO:<c@d>
-        = rule on  with  by none claiming helo=a.example proto=SMTP
+        = rule on  with nothing by none claiming helo=a.example proto=SMTP
         > refused bad-credentials: Go away
         S: 535 5.7.0 Go away
         # Another recipient may be welcome.
         C: RCPT TO:<e@f>
-        = rule on  with  by none claiming helo=a.example proto=SMTP
+        = rule on  with nothing by none claiming helo=a.example proto=SMTP
         > refused unavailable
         S: 451 4.3.0 Temporary server problem, try again later
         C: EHLO b.example
@@ -70,7 +70,7 @@ fn what_the_upstream_says_to_the_recipient_is_passed() {
         C: RCPT TO:<e@f>
         C: DATA
         S: 250 2.0.0 OK
-        = rule on  with  by none
+        = rule on  with nothing by none
         ";
     for (words, answers) in [
         ("allowed: 250 2.1.5 ok", &["250 2.1.5 ok"][..]),
@@ -134,7 +134,7 @@ fn lmtp_says_lhlo_and_never_logs_in() {
         C: AUTH PLAIN
         S: 500 5.5.1 Invalid command
         C: RCPT TO:<c@d>
-        = rule on  with  by none claiming helo=a.example proto=ESMTP
+        = rule on  with nothing by none claiming helo=a.example proto=ESMTP
         > allowed: 250 2.1.5 c
         S: 250 2.1.5 c
         = admit
@@ -165,7 +165,7 @@ fn a_trusted_proxy_says_who_is_behind_it() {
         C: XCLIENT ADDR=192.0.2.1
         S: 503 5.5.1 Bad sequence of commands
         C: RCPT TO:<c@d>
-        = rule on  with  by none claiming ip=2001:db8::1 port=4711 host=c.example helo=c+d proto=SMTP
+        = rule on  with nothing by none claiming ip=2001:db8::1 port=4711 host=c.example helo=c+d proto=SMTP
         > refused bad-credentials
         S: 550 5.7.1 Access denied
         C: RSET
@@ -178,7 +178,7 @@ fn a_trusted_proxy_says_who_is_behind_it() {
         C: MAIL FROM:<a@b>
         S: 250 2.0.0 OK
         C: RCPT TO:<c@d>
-        = rule on  with  by none claiming ip=192.0.2.1 port=4711 helo=c.example proto=SMTP
+        = rule on  with nothing by none claiming ip=192.0.2.1 port=4711 helo=c.example proto=SMTP
         > allowed: 250 OK
         S: 250 OK
         = admit
@@ -205,7 +205,7 @@ fn tls_makes_everything_forgotten() {
         C: MAIL FROM:<a@b>
         S: 250 2.0.0 OK
         C: RCPT TO:<c@d>
-        = rule on  with  by none
+        = rule on  with nothing by none
         > allowed
         S: 250 2.1.5 OK
         = admit
