@@ -38,6 +38,7 @@ mod worker;
 
 use std::path::PathBuf;
 
+pub use crate::proxy::kerberos::run_clerk as kerberos_clerk;
 pub use logs::ERROR_LOG;
 pub use model::{Unusable, hold_for_any, pid_file, test};
 pub use pid::read as read_pid;

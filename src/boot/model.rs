@@ -15,6 +15,7 @@ use crate::observe::access::Access;
 use crate::observe::format::Format;
 use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives as proxy;
+use crate::proxy::kerberos::{self, Realms};
 use crate::proxy::{After, Door, Offered, Security, Seen, Site, Towards};
 use crate::route::{self, Router};
 use crate::throttle::directives::Settings as Throttle;
@@ -139,7 +140,7 @@ impl Plan {
         });
         let (mut servers, mut complaints) = (Vec::new(), Vec::new());
         if let Some(mail) = main.blocks("mail").first() {
-            let mut reader = Reader::new(mail, prefix, kept);
+            let mut reader = Reader::new(&main, mail, prefix, kept);
             servers =
                 mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
             complaints = reader.complaints;
@@ -155,10 +156,11 @@ impl Plan {
     pub fn build(self, kept: &Kept) -> Result<Model, Faults> {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
         let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
+        let mut realms = Realms::default();
         let mut faults = Vec::new();
         let mut doors: Vec<(Listen, Sites)> = Vec::new();
         for server in &self.servers {
-            let site = match server.site(&log, kept, &mut connectors, &mut names) {
+            let site = match server.site(&log, kept, &mut connectors, &mut names, &mut realms) {
                 Ok(site) => Arc::new(site),
                 Err(error) => {
                     faults.push(error);
@@ -245,13 +247,16 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(mail: &'a Block, prefix: &'a Path, kept: &'a Kept) -> Self {
+    fn new(main: &Block, mail: &'a Block, prefix: &'a Path, kept: &'a Kept) -> Self {
         let formats = Formats::read(mail);
         let access_log = logs::access_targets(mail, prefix, &formats);
+        // Zimbra has its keytab in the main context.
+        let kerberos = kerberos::Settings::read(main, &kerberos::Settings::default());
+        let outer = proxy::Settings { kerberos, ..proxy::Settings::default() };
         Self {
             prefix,
             kept,
-            settings: proxy::Settings::read(mail, &proxy::Settings::default()),
+            settings: proxy::Settings::read(mail, &outer),
             tls: tls::Settings::read(mail, &tls::Settings::default()),
             upstream_tls: UpstreamSettings::read(mail, &UpstreamSettings::default()),
             route: route::Settings::read(mail, &route::Settings::default()),
@@ -356,6 +361,7 @@ impl Server {
         kept: &Kept,
         connectors: &mut Connectors,
         names: &mut Resolvers,
+        realms: &mut Realms,
     ) -> Result<Site, String> {
         let log = match &self.error_log {
             Some(targets) => logs::open(targets)?,
@@ -396,6 +402,10 @@ impl Server {
             name: self.settings.names.first().map_or("localhost", String::as_str).into(),
             // TLS that is bound to fail is not offered. It is again with the next reload.
             offer: self.offered(config.is_some() && !self.identity.is_empty(), kept),
+            kerberos: match self.mechanisms().has(Mechanism::Gssapi) {
+                true => Some(realms.of(&self.settings.kerberos, self.words.name)?),
+                false => None,
+            },
             tls: config,
             router,
             connections: Connections::new(&self.throttle, &kept.zones),

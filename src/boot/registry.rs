@@ -8,6 +8,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("boot", super::directives::DIRECTIVES),
     ("config", config::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),
+    ("proxy", proxy::kerberos::directives::DIRECTIVES),
     ("route", route::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),

@@ -55,6 +55,16 @@ pub struct Args {
     /// Directives of the main context, read after the configuration file.
     #[arg(short = 'g', value_name = "DIRECTIVES")]
     pub directives: Option<String>,
+
+    /// Serve Kerberos for a gatepost that is running; it says so itself, with a host and a realm.
+    #[arg(
+        long = "kerberos-clerk",
+        num_args = 2,
+        value_names = ["HOST", "REALM"],
+        allow_hyphen_values = true,
+        hide = true
+    )]
+    pub kerberos_clerk: Option<Vec<String>>,
 }
 
 /// What `-s` can ask of a running gatepost.

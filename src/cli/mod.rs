@@ -25,6 +25,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
+    if let Some([host, realm]) = args.kerberos_clerk.as_deref() {
+        return match boot::kerberos_clerk(host, realm) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&[format!("the Kerberos process fails: {error}")]);
+                ExitCode::FAILURE
+            }
+        };
+    }
     // Before anything moves: an upgrade starts the same command line again.
     let start = boot::Start::of_this_process();
     let options = Options {

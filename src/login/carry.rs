@@ -71,7 +71,7 @@ pub fn advice(question: Question) -> Result<Advice, Refusal> {
             assert!(attempt.secret.reveal().is_empty());
             Ok(Advice::Verifier(Verifier::fake(&attempt.user, b"key")))
         }
-        Question::Token(token) => match token.last() {
+        Question::Token { token, .. } => match token.last() {
             None => Err(Refusal::new(Kind::Unavailable)),
             Some(byte) if byte.is_ascii_alphabetic() => {
                 Ok(Advice::Known { user: token.into(), authzid: None })

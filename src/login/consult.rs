@@ -9,8 +9,8 @@ pub enum Question {
     /// SCRAM: against what is this user's proof checked? The attempt has no secret yet. A desk
     /// answers for a user that nobody knows too, so that nobody learns who is known.
     Verifier(Box<Attempt>),
-    /// GSSAPI: the client's token.
-    Token(Vec<u8>),
+    /// GSSAPI: the client's token. The first one begins an exchange, whatever became of the last.
+    Token { token: Vec<u8>, is_first: bool },
 }
 
 impl Question {
@@ -21,7 +21,7 @@ impl Question {
             Self::Verifier(attempt) => {
                 Self::Verifier(Box::new(Attempt { claims: claims.clone(), ..*attempt }))
             }
-            Self::Token(token) => Self::Token(token),
+            it @ Self::Token { .. } => it,
         }
     }
 }

@@ -255,7 +255,7 @@ fn consult(question: &Question) -> String {
             assert!(attempt.secret.reveal().is_empty(), "a secret that nobody has said");
             format!("= consult verifier for {}{}", who(attempt), claims(&attempt.claims))
         }
-        Question::Token(token) => {
+        Question::Token { token, .. } => {
             format!("= consult token {}", sasl::encode(token)).trim_end().to_owned()
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directives::{Settings, Tells};
+use super::kerberos::Kerberos;
 use super::learned::Offered;
 use crate::http;
 use crate::login::Words;
@@ -34,6 +35,8 @@ pub struct Site {
     pub name: Arc<str>,
     pub settings: Settings,
     pub offer: Offered,
+    /// Present where GSSAPI is offered.
+    pub kerberos: Option<Kerberos>,
     /// Absent where the server has no certificate at all.
     pub tls: Option<Arc<crate::tls::server::Config>>,
     pub router: Router,

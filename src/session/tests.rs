@@ -43,7 +43,9 @@ impl Dialogue for Lines {
         let (said, then) = match event {
             Event::Opened => ("hello\n", None),
             Event::Command("login") => ("", Some(Action::Rule(attempt()))),
-            Event::Command("ask") => ("", Some(Action::Consult(Question::Token(Vec::new())))),
+            Event::Command("ask") => {
+                ("", Some(Action::Consult(Question::Token { token: Vec::new(), is_first: true })))
+            }
             Event::Command("tls") => ("begin\n", Some(Action::StartTls)),
             Event::Command("quit") => ("bye\n", Some(Action::Close)),
             Event::Command("much") => return act.push(Action::Say(vec![b'x'; 8 << 20])),

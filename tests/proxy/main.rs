@@ -17,6 +17,8 @@ mod clients;
 mod header;
 mod hostile;
 mod imap;
+#[cfg(feature = "krb5")]
+mod kerberos;
 mod listeners;
 mod login;
 mod logs;
@@ -27,6 +29,7 @@ mod privilege;
 mod process;
 mod relay;
 mod reload;
+mod services;
 mod tls;
 mod upgrade;
 mod upstreams;

@@ -1,6 +1,6 @@
 //! Configuration texts: `@name@` stands for what is known only when the test runs.
 
-use super::{IMAP, IMAPS, POP3, POP3S, Site};
+use super::{IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SMTP, SMTPS, SUBMISSION, Site};
 
 /// The lines that every configuration of a test begins with.
 fn main_block() -> String {
@@ -24,13 +24,18 @@ pub fn mail(inside: &str) -> String {
 #[track_caller]
 pub fn fill(site: &Site, text: &str, others: &[(&str, &dyn ToString)]) -> String {
     let dir = site.dir().display().to_string();
-    let known: [(&str, &dyn ToString); 6] = [
+    let known: [(&str, &dyn ToString); 11] = [
         ("ip", &site.ip),
         ("dir", &dir),
         ("imap", &IMAP),
         ("imaps", &IMAPS),
         ("pop3", &POP3),
         ("pop3s", &POP3S),
+        ("smtp", &SMTP),
+        ("submission", &SUBMISSION),
+        ("smtps", &SMTPS),
+        ("lmtp", &LMTP),
+        ("sieve", &SIEVE),
     ];
     let mut text = text.to_owned();
     for (name, value) in known.iter().chain(others) {

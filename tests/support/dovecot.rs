@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::signal::Signal;
 use nix::unistd::{User, geteuid};
 
-use super::{Ca, IMAP, IMAPS, PATIENCE, POP3, POP3S, Protocol, SIEVE, Site, Talk, Waiting, send};
+use super::{
+    Ca, IMAP, IMAPS, LMTP, PATIENCE, POP3, POP3S, Protocol, Provider, SIEVE, SUBMISSION, Site,
+    Talk, Waiting, end,
+};
 
 /// The log line of a login ends in what the tests read: who, from where, how.
 const CONF: &str = r#"
@@ -75,6 +78,10 @@ plugin {
 }
 service anvil {
   @chroot@
+  # Wrong passwords from one address would make everybody wait.
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
 }
 service stats {
   @chroot@
@@ -90,6 +97,57 @@ pub struct Dovecot {
 }
 
 impl Dovecot {
+    /// For [`Dovecot::adding`]: a socket at which Postfix asks about logins.
+    pub const SASL: &str = "
+service auth {
+  unix_listener postfix {
+    mode = 0666
+  }
+}
+";
+
+    /// LMTP at [`Dovecot::lmtp`].
+    pub const LMTP: &str = "
+protocols = $protocols lmtp
+service lmtp {
+  inet_listener lmtp {
+    port = @lmtp@
+  }
+}
+";
+
+    /// Submission at [`Dovecot::submission`], which relays to the `host:port` behind it.
+    pub const SUBMISSION: &str = "
+protocols = $protocols submission
+hostname = dovecot.test
+submission_relay_host = @relay_host@
+submission_relay_port = @relay_port@
+submission_relay_trusted = yes
+service submission-login {
+  inet_listener submission {
+    port = @submission@
+  }
+}
+";
+
+    /// GSSAPI with the keys of a keytab, for any name of ours.
+    pub const GSSAPI: &str = "
+auth_mechanisms = $auth_mechanisms gssapi
+auth_krb5_keytab = @keytab@
+auth_gssapi_hostname = \"$ALL\"
+import_environment = $import_environment KRB5_CONFIG=@krb5@ KRB5RCACHENAME=none:
+";
+
+    /// XOAUTH2 and OAUTHBEARER, as `provider` says of their tokens.
+    pub const OAUTH: &str = "
+auth_mechanisms = $auth_mechanisms xoauth2 oauthbearer
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = @dir@/oauth2.conf
+}
+";
+
     /// Starts one with these users and passwords, its certificate signed by `ca`, which believes
     /// what proxies on loopback say of their clients.
     #[track_caller]
@@ -106,13 +164,47 @@ impl Dovecot {
     /// The same, which believes proxies on the networks `trusted` only.
     #[track_caller]
     pub fn trusting(ca: &Ca, users: &[(&str, &str)], greeting: &str, trusted: &str) -> Self {
+        Self::begin(Site::new(), ca, users, greeting, trusted, "")
+    }
+
+    /// One with more to its configuration: [`Dovecot::SASL`] and the like, `@NAME@` standing for
+    /// `values`.
+    #[track_caller]
+    pub fn adding(
+        ca: &Ca,
+        users: &[(&str, &str)],
+        more: &[&str],
+        values: &[(&str, &dyn ToString)],
+    ) -> Self {
         let site = Site::new();
-        ca.ecdsa(&[NAME]).put(&site, "dovecot");
+        let more = super::fill(&site, &more.concat(), values);
+        Self::begin(site, ca, users, "Dovecot ready.", "127.0.0.0/8", &more)
+    }
+
+    /// One that asks `provider` about the tokens of XOAUTH2 and OAUTHBEARER.
+    #[track_caller]
+    pub fn asking(ca: &Ca, users: &[(&str, &str)], provider: &Provider) -> Self {
+        let site = Site::new();
+        site.write("oauth2.conf", provider.for_dovecot());
+        let more = super::fill(&site, Self::OAUTH, &[]);
+        Self::begin(site, ca, users, "Dovecot ready.", "127.0.0.0/8", &more)
+    }
+
+    #[track_caller]
+    fn begin(
+        site: Site,
+        ca: &Ca,
+        users: &[(&str, &str)],
+        greeting: &str,
+        trusted: &str,
+        more: &str,
+    ) -> Self {
+        ca.ecdsa(&[NAME, &site.ip.to_string()]).put(&site, "dovecot");
         let users: String =
             users.iter().map(|(user, password)| format!("{user}:{{PLAIN}}{password}\n")).collect();
         site.write("users", users);
         std::fs::create_dir(site.path("mail")).unwrap();
-        site.write("dovecot.conf", conf(&site, greeting, trusted));
+        site.write("dovecot.conf", conf(&site, greeting, trusted) + more);
 
         let said = File::create(site.path("logs/said")).unwrap();
         let program = ["/usr/sbin/dovecot", "dovecot"]
@@ -159,9 +251,24 @@ impl Dovecot {
         }
     }
 
+    /// Where [`Dovecot::LMTP`] listens.
+    pub fn lmtp(&self) -> SocketAddr {
+        (self.site.ip, LMTP).into()
+    }
+
+    /// Where [`Dovecot::SUBMISSION`] listens.
+    pub fn submission(&self) -> SocketAddr {
+        (self.site.ip, SUBMISSION).into()
+    }
+
     /// Where it speaks ManageSieve; STARTTLS is offered there.
     pub fn sieve(&self) -> SocketAddr {
         (self.site.ip, SIEVE).into()
+    }
+
+    /// Where [`Dovecot::SASL`] listens.
+    pub fn sasl_socket(&self) -> PathBuf {
+        self.site.path("run/postfix")
     }
 
     pub fn log(&self) -> String {
@@ -197,15 +304,7 @@ impl Drop for Dovecot {
         if std::thread::panicking() {
             eprintln!("log of Dovecot:\n{}", self.log());
         }
-        send(self.child.id(), Signal::SIGTERM);
-        let child = &mut self.child;
-        let waiting = Waiting::new(PATIENCE);
-        while child.try_wait().ok().flatten().is_none() {
-            if waiting.left().is_none() {
-                let _ = child.kill();
-            }
-            std::thread::park_timeout(std::time::Duration::from_millis(5));
-        }
+        end(&mut self.child);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -32,7 +33,18 @@ impl Gatepost {
     /// Starts one with this configuration, and waits until it listens.
     #[track_caller]
     pub fn start(site: Site, conf: &str, values: &[(&str, &dyn ToString)]) -> Self {
-        let mut started = Self::spawn(site, conf, values, &[]);
+        Self::within(site, conf, values, &[])
+    }
+
+    /// The same, with more in its environment.
+    #[track_caller]
+    pub fn within(
+        site: Site,
+        conf: &str,
+        values: &[(&str, &dyn ToString)],
+        env: &[(&str, PathBuf)],
+    ) -> Self {
+        let mut started = Self::spawn_within(site, conf, values, &[], env);
         let waiting = Waiting::new(PATIENCE);
         while started.pid_file().is_none() {
             let ended = started.child.try_wait().unwrap();
@@ -57,10 +69,22 @@ impl Gatepost {
     /// Starts one with these flags as well, and waits for nothing.
     #[track_caller]
     pub fn spawn(site: Site, conf: &str, values: &[(&str, &dyn ToString)], flags: &[&str]) -> Self {
+        Self::spawn_within(site, conf, values, flags, &[])
+    }
+
+    #[track_caller]
+    fn spawn_within(
+        site: Site,
+        conf: &str,
+        values: &[(&str, &dyn ToString)],
+        flags: &[&str],
+        env: &[(&str, PathBuf)],
+    ) -> Self {
         site.write(CONF, fill(&site, conf, values));
         let stderr = File::create(site.path("logs/stderr")).unwrap();
         let child = command(&site)
             .args(flags)
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(stderr.try_clone().unwrap())
             .stderr(stderr)

@@ -1,7 +1,8 @@
 //! # What the live tests stand on
 //!
 //! The real gatepost between clients and servers, each in a folder and on loopback addresses of its
-//! own: [`Gatepost`], [`Dovecot`], [`Client`], [`FakeUpstream`], [`FakeLookup`], [`Ca`].
+//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Kdc`], [`Client`], [`Sender`], [`FakeUpstream`],
+//! [`FakeLookup`], [`Provider`], [`Ca`].
 //!
 //! **Promises.**
 //! - No fixed port and no race for one: every party has a 127.x.y.z that no other test run holds.
@@ -16,12 +17,17 @@ mod client;
 mod conf;
 mod dovecot;
 mod gatepost;
+mod gss;
+mod kdc;
 mod lookup;
+mod oauth;
 mod place;
+mod postfix;
 mod process;
 mod sieve;
 mod talk;
 mod tls;
+mod tools;
 mod upstream;
 mod wait;
 
@@ -30,11 +36,18 @@ pub use client::{Client, Mechanism, Protocol, encoded};
 pub use conf::{fill, mail};
 pub use dovecot::Dovecot;
 pub use gatepost::{Gatepost, command};
+pub use gss::GssClient;
+pub use kdc::Kdc;
 pub use lookup::{Asked, FakeLookup, answer};
-pub use place::{IMAP, IMAPS, POP3, POP3S, Site, fresh_ip};
-pub use process::{Run, is_alive, pss_kib, rss_kib, run, send, threads, uid};
-pub use sieve::{SIEVE, SIEVES, Said, Sieve};
+pub use oauth::Provider;
+pub use place::{
+    IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SIEVES, SMTP, SMTPS, SUBMISSION, Site, fresh_ip,
+};
+pub use postfix::Postfix;
+pub use process::{Run, end, is_alive, pss_kib, rss_kib, run, send, threads, uid};
+pub use sieve::{Said, Sieve};
 pub use talk::Talk;
 pub use tls::Tls;
+pub use tools::{Security, Sender, sieve_connect};
 pub use upstream::{FakeUpstream, Manners, imap, pop3};
 pub use wait::{PATIENCE, Waiting, until};

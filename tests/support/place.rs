@@ -15,6 +15,12 @@ pub const IMAP: u16 = 10143;
 pub const IMAPS: u16 = 10993;
 pub const POP3: u16 = 10110;
 pub const POP3S: u16 = 10995;
+pub const SMTP: u16 = 10025;
+pub const SUBMISSION: u16 = 10587;
+pub const SMTPS: u16 = 10465;
+pub const SIEVE: u16 = 14190;
+pub const SIEVES: u16 = 14191;
+pub const LMTP: u16 = 10024;
 
 /// A loopback address that no other party of any test run on this machine has.
 ///

@@ -1,7 +1,7 @@
 //! Processes: run one to its end, look at one through `/proc`, send one a signal.
 
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -64,6 +64,20 @@ fn gathered(from: &mut impl Read) -> String {
 
 pub fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+}
+
+/// Asks `child` to end, waits until it has, and kills it when [`PATIENCE`] is over.
+pub fn end(child: &mut Child) {
+    let waiting = Waiting::new(PATIENCE);
+    if child.try_wait().ok().flatten().is_none() {
+        send(child.id(), Signal::SIGTERM);
+    }
+    while child.try_wait().ok().flatten().is_none() {
+        if waiting.left().is_none() {
+            let _ = child.kill();
+        }
+        thread::park_timeout(std::time::Duration::from_millis(5));
+    }
 }
 
 /// Whether `pid` runs. One that has ended and that nobody has waited for does not.

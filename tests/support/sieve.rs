@@ -5,10 +5,6 @@ use std::ops::{Deref, DerefMut};
 
 use super::{Mechanism, Talk, Tls, encoded};
 
-/// Above the privileged ports, like the others of the tests.
-pub const SIEVE: u16 = 14190;
-pub const SIEVES: u16 = 14191;
-
 /// What a server says to a command: lines of strings, and the OK, NO or BYE that ends them.
 #[derive(Debug)]
 pub struct Said {

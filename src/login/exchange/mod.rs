@@ -229,7 +229,8 @@ impl Exchange {
             State::Token { taken: MAX_TOKENS } => return Err(Breach::TooLong),
             State::Token { taken } => {
                 self.state = State::Asked { taken: taken + 1 };
-                Step::Consult(Question::Token(mem::take(&mut *decoded)))
+                let token = mem::take(&mut *decoded);
+                Step::Consult(Question::Token { token, is_first: taken == 0 })
             }
             State::Verifying { .. } | State::Asked { .. } | State::Over => {
                 return Err(Breach::NotGoingOn);
@@ -304,7 +305,7 @@ fn hold(mechanism: Mechanism, asks_certificates: bool, input: &[u8]) {
                         let user = &attempt.user;
                         Advice::Verifier(scram::Verifier::fake(user, b"key"))
                     }
-                    Question::Token(token) => match token.last() {
+                    Question::Token { token, .. } => match token.last() {
                         Some(byte) if byte.is_ascii_alphabetic() => {
                             Advice::Known { user: token.into(), authzid: None }
                         }

@@ -228,7 +228,9 @@ fn gssapi(initial: Option<&str>, rounds: Vec<(&str, Advice)>) -> String {
             step = exchange.answer(answer.as_bytes());
         }
         match step {
-            Step::Consult(Question::Token(token)) => told.push(token.escape_ascii().to_string()),
+            Step::Consult(Question::Token { token, .. }) => {
+                told.push(token.escape_ascii().to_string())
+            }
             other => return told.join(" ") + " " + &shown(&other).0,
         }
         step = exchange.advised(advice);

@@ -10,10 +10,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use super::directives::Settings;
+use super::kerberos::{self, Rounds};
 use super::session::{Session, addr, chance};
 use super::site::{Security, Site, Towards};
 use crate::login::name::Name;
-use crate::login::{self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Verdict};
+use crate::login::{
+    self, Advice, Attempt, Granted, Kind, Mechanism, Question, Refusal, Secret, Verdict,
+};
 use crate::net::{Endpoint, Stream, connect};
 use crate::observe::Level;
 use crate::observe::access::Status;
@@ -42,11 +45,30 @@ pub struct Upstream {
 pub struct Desk<'a> {
     session: &'a Session,
     /// What was found when an exchange asked for a verifier: the ruling goes on from there.
-    found: Mutex<Option<Found>>,
+    found: Mutex<Option<Asked>>,
+    /// The GSSAPI exchange that goes on.
+    rounds: tokio::sync::Mutex<Option<Rounds>>,
 }
 
-/// An attempt, and where it leads.
+/// Where an attempt leads.
 type Found = Result<Route, Refusal>;
+
+/// What was found for an attempt that is still to be proved.
+#[derive(Debug)]
+struct Asked {
+    user: Box<[u8]>,
+    authzid: Option<Box<[u8]>>,
+    found: Found,
+}
+
+impl Asked {
+    /// What was found is for that attempt alone: a client may have begun with one name and gone on
+    /// with another, or by another mechanism.
+    fn is_for(&self, attempt: &Attempt) -> bool {
+        attempt.mechanism == Mechanism::ScramSha256
+            && (&self.user, &self.authzid) == (&attempt.user, &attempt.authzid)
+    }
+}
 
 /// What went wrong with one address of an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +123,7 @@ impl Error {
 
 impl<'a> Desk<'a> {
     pub fn new(session: &'a Session) -> Self {
-        Self { session, found: Mutex::default() }
+        Self { session, found: Mutex::default(), rounds: tokio::sync::Mutex::default() }
     }
 
     async fn decide(
@@ -320,8 +342,35 @@ impl<'a> Desk<'a> {
             self.session.log(Level::Error, Some("in http auth state"), words);
         }
         let verifier = verifier.unwrap_or_else(|| Verifier::fake(&attempt.user, &FAKES[..]));
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        let Attempt { user, authzid, .. } = attempt;
+        let asked = Asked { user, authzid, found };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
         Ok(Advice::Verifier(verifier))
+    }
+
+    /// GSSAPI: what the client's token is worth. A refused one counts as an attempt.
+    async fn ticket(&self, token: &[u8], is_first: bool) -> Result<Advice, Refusal> {
+        let site = self.session.site();
+        let mut rounds = self.rounds.lock().await;
+        if is_first {
+            *rounds = site.kerberos.as_ref().map(|kerberos| kerberos.begin(site.words.name));
+        }
+        let Some(going_on) = rounds.as_mut() else { return Err(Refusal::new(Kind::Internal)) };
+        let error = match going_on.accept(token).await {
+            Ok(advice) => return Ok(advice),
+            Err(error) => error,
+        };
+        let words = format!("client login failed: \"{error}\"");
+        let level = match &error {
+            kerberos::Error::Refused(_) => Level::Info,
+            kerberos::Error::Unable(_) => Level::Error,
+        };
+        self.session.log(level, Some("in auth state"), words);
+        let attempt = Attempt::new(Mechanism::Gssapi, Vec::new(), Secret::default());
+        self.note(&site, &attempt);
+        let refused = Err(Refusal::new(error.kind()));
+        self.conclude(&site, Mechanism::Gssapi, &refused);
+        refused
     }
 
     /// The client: as a trusted peer claims, or as it connected.
@@ -393,7 +442,8 @@ impl login::Desk for Desk<'_> {
 
     async fn rule(&self, attempt: Attempt) -> Result<(Upstream, Granted), Refusal> {
         let site = self.session.site();
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let asked = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let found = asked.filter(|asked| asked.is_for(&attempt)).map(|asked| asked.found);
         if found.is_none() {
             self.note(&site, &attempt);
         }
@@ -408,7 +458,7 @@ impl login::Desk for Desk<'_> {
     async fn advise(&self, question: Question) -> Result<Advice, Refusal> {
         match question {
             Question::Verifier(attempt) => self.verifier(*attempt).await,
-            Question::Token(_) => Err(Refusal::new(Kind::Internal)),
+            Question::Token { token, is_first } => self.ticket(&token, is_first).await,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kerberos;
 use crate::config::{Block, Cidr, Statement, value};
 use crate::login::{Mechanism, Mechanisms, Secret, SmtpAuth, StartTls, Tell, Words};
 
@@ -36,6 +37,7 @@ pub struct Settings {
     pub pass_error_message: bool,
     pub ttl: u8,
     pub tells: Tells,
+    pub kerberos: kerberos::Settings,
 }
 
 /// What one protocol shows of itself.
@@ -128,6 +130,7 @@ impl Default for Settings {
             pass_error_message: false,
             ttl: 5,
             tells: Tells::default(),
+            kerberos: kerberos::Settings::default(),
         }
     }
 }
@@ -183,6 +186,7 @@ impl Settings {
                 .unwrap_or(outer.pass_error_message),
             ttl: block.number("proxy_ttl", 1..=255u8).unwrap_or(outer.ttl),
             tells: Tells::read(block, &outer.tells),
+            kerberos: kerberos::Settings::read(block, &outer.kerberos),
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::login::Question;
 use crate::login::play::{Player, play, play_among};
 use crate::login::{Mechanisms, Secured};
 use crate::wire::sasl;
@@ -214,8 +215,11 @@ fn advice_that_is_refused_ends_the_exchange() {
     let (exchange, _) =
         Exchange::begin(Mechanism::Plain, None, &Guest::default(), &Offer::default());
     act.clear();
-    front.state =
-        front.stepped(exchange, Step::Consult(crate::login::Question::Token(Vec::new())), &mut act);
+    front.state = front.stepped(
+        exchange,
+        Step::Consult(Question::Token { token: Vec::new(), is_first: true }),
+        &mut act,
+    );
     assert!(matches!(act.pop(), Some(Action::Consult(_))));
     front.on(Event::Advised(Err(Refusal::new(Kind::BadCredentials))), &mut act);
     assert!(matches!(front.state, State::Ready));
