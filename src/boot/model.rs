@@ -9,12 +9,12 @@ use super::logs::{self, Formats};
 use super::names::Resolvers;
 use super::{Options, registry};
 use crate::config::{self, Block, Tree};
-use crate::login::{Mechanism, Mechanisms, Offer, StartTls, Words, words};
+use crate::login::{Mechanism, Mechanisms, Offer, SmtpAuth, StartTls, Words, words};
 use crate::net::listen::Listen;
 use crate::observe::access::Access;
 use crate::observe::format::Format;
 use crate::observe::{Level, Log, Metrics, Target};
-use crate::proxy::directives as proxy;
+use crate::proxy::directives::{self as proxy, SmtpLogin};
 use crate::proxy::kerberos::{self, Realms};
 use crate::proxy::{After, Door, Offered, Security, Seen, Site, Towards};
 use crate::route::{self, Router};
@@ -304,7 +304,19 @@ impl<'a> Reader<'a> {
             };
             (group.name.clone(), treated)
         });
-        let groups = groups.collect();
+        let groups: BTreeMap<String, Plain> = groups.collect();
+        let lets_everybody_in =
+            |plain: &Plain| plain.tells.smtp_auth == SmtpLogin::As(SmtpAuth::Off);
+        if words.name == "smtp"
+            && route.table.as_ref().is_some_and(|table| !table.is_empty())
+            && settings.smtp.mechanisms != Mechanisms::of(&[Mechanism::Unasked])
+            && groups.values().chain([&outer]).any(lets_everybody_in)
+        {
+            block.fault_here(
+                "\"proxy_smtp_auth off\" with a \"route\" table would let everybody in: nobody would \
+                 check the password; leave it at \"auto\"",
+            );
+        }
         Server {
             words,
             listens,

@@ -94,7 +94,7 @@ async fn introduce(
         Err(error) => {
             session.line(|line| line.end = End::ProxyHeader);
             let words = format_args!("{error} while reading PROXY protocol");
-            session.log(Level::Info, None, words);
+            session.log(Level::Error, None, words);
             Err(Ended::Closed)
         }
     }
@@ -186,7 +186,8 @@ fn tell(session: &Session, ended: &Ended) {
         }
         Ended::Barred(bar) => (End::TlsFailed, Level::Info, bar.to_string()),
         Ended::Early => {
-            (End::SpokeTooEarly, Level::Info, "client spoke before its greeting".to_owned())
+            let words = "client was rejected before greeting: \"...\"";
+            (End::SpokeTooEarly, Level::Info, words.to_owned())
         }
         Ended::TooMany => {
             (End::MaxCommands, Level::Info, "client sent too many commands".to_owned())
@@ -216,6 +217,7 @@ fn tell(session: &Session, ended: &Ended) {
             true => "in starttls state",
             false => "SSL handshaking",
         }),
+        Ended::Early => "in delay pipelining state",
         _ => "in auth state",
     };
     session.log(level, Some(doing), words);

@@ -20,6 +20,7 @@ use crate::login::{
 use crate::net::{Endpoint, Stream, connect};
 use crate::observe::Level;
 use crate::observe::access::Status;
+use crate::observe::escape::Quoted;
 use crate::observe::metrics::{Login, Phase};
 use crate::route::{self, Asker, Route};
 use crate::throttle::Stage;
@@ -84,7 +85,8 @@ enum Error {
     Silent { greeted: bool },
     #[error("upstream prematurely closed connection")]
     Closed { greeted: bool },
-    #[error("upstream sent invalid response: \"{0}\"")]
+    /// In words of ours, so without nginx's colon and quotes.
+    #[error("upstream sent invalid response ({0})")]
     Misbehaved(String),
     #[error("sending to upstream failed ({0})")]
     Io(#[from] std::io::Error),
@@ -268,7 +270,7 @@ impl<'a> Desk<'a> {
                 session.log(cause.level(), Some(doing), cause);
             }
             if let Some(text) = &not_found.refusal.text {
-                let words = format!("client login failed: \"{text}\"");
+                let words = format!("client login failed: \"{}\"", Quoted(text.as_bytes()));
                 session.log(Level::Info, Some("in http auth state"), words);
             }
             not_found.refusal
@@ -289,6 +291,10 @@ impl<'a> Desk<'a> {
         let claimed = self.client(site, attempt);
         session.line(|line| {
             line.attempts += 1;
+            // Of the attempt before.
+            line.upstream = None;
+            line.upstream_name = None;
+            line.upstream_tls = None;
             line.mechanism = Some(attempt.mechanism.name());
             line.login = (!attempt.user.is_empty()).then(|| attempt.user.clone());
             line.mailbox.clone_from(&attempt.authzid);
@@ -360,7 +366,8 @@ impl<'a> Desk<'a> {
             Ok(advice) => return Ok(advice),
             Err(error) => error,
         };
-        let words = format!("client login failed: \"{error}\"");
+        let text = error.to_string();
+        let words = format!("client login failed: \"{}\"", Quoted(text.as_bytes()));
         let level = match &error {
             kerberos::Error::Refused(_) => Level::Info,
             kerberos::Error::Unable(_) => Level::Error,
@@ -422,9 +429,17 @@ impl<'a> Desk<'a> {
                 refusal.untagged = untagged;
                 refusal.sasl = sasl;
                 let is_for_clients = site.settings.pass_error_message || is_referral(&text);
-                let words = login::passable(&text);
-                let line = format!("client login failed: \"{words}\"");
-                self.session.log(Level::Info, Some("reading response from upstream"), line);
+                // What bans clients reads the first of these; the other is the upstream's affair.
+                let (level, what) = match kind {
+                    Kind::BadCredentials | Kind::Forbidden | Kind::Throttled => {
+                        (Level::Info, "client login failed")
+                    }
+                    Kind::Unavailable | Kind::Internal | Kind::NeedsTls => {
+                        (Level::Error, "upstream sent invalid response")
+                    }
+                };
+                let line = format!("{what}: \"{}\"", Quoted(text.trim_ascii()));
+                self.session.log(level, Some("reading response from upstream"), line);
                 Err(if is_for_clients { refusal.with_text(&text) } else { refusal })
             }
             Verdict::Misbehaved(words) => {

@@ -13,7 +13,7 @@ pub enum Flaw {
     Unreachable(String),
     #[error("failed in the SSL handshake: {0}")]
     Insecure(String),
-    #[error("timed out")]
+    #[error("timed out (110: Connection timed out)")]
     Silent,
     #[error("closed the connection before its response was whole")]
     Left,

@@ -208,7 +208,7 @@ impl<F: Flavour> Dialogue for Front<F> {
             ) if !self.relays() => {
                 // nginx's words, which filters look for.
                 let line = match event {
-                    E::Command(Said(C::Mail(line))) => passable(line),
+                    E::Command(Said(C::Mail(line))) => passable(line).replace('"', "\\x22"),
                     _ => "MAIL".to_owned(),
                 };
                 act.push(Action::Note(format!("was rejected: \"{line}\"")));
