@@ -181,12 +181,13 @@ passdb {
         Self::begin(site, ca, users, "Dovecot ready.", "127.0.0.0/8", &more)
     }
 
-    /// One that asks `provider` about the tokens of XOAUTH2 and OAUTHBEARER.
+    /// One that asks `provider` about the tokens of XOAUTH2 and OAUTHBEARER, with `more` to its
+    /// configuration.
     #[track_caller]
-    pub fn asking(ca: &Ca, users: &[(&str, &str)], provider: &Provider) -> Self {
+    pub fn asking(ca: &Ca, users: &[(&str, &str)], provider: &Provider, more: &[&str]) -> Self {
         let site = Site::new();
         site.write("oauth2.conf", provider.for_dovecot());
-        let more = super::fill(&site, Self::OAUTH, &[]);
+        let more = super::fill(&site, &[&[Self::OAUTH], more].concat().concat(), &[]);
         Self::begin(site, ca, users, "Dovecot ready.", "127.0.0.0/8", &more)
     }
 

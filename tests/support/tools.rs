@@ -37,6 +37,12 @@ pub struct Sender<'a> {
     pub certificate: Option<(&'a Path, &'a Path)>,
 }
 
+/// A message of so many lines, from [`FROM`] to [`TO`].
+pub fn message(subject: &str, lines: usize) -> String {
+    let body: String = (0..lines).map(|line| format!("line {line} of a mail\r\n")).collect();
+    format!("From: {FROM}\r\nTo: {TO}\r\nSubject: {subject}\r\n\r\n{body}")
+}
+
 pub const FROM: &str = "bob@b.test";
 pub const TO: &str = "alice@a.test";
 

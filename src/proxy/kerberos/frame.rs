@@ -155,7 +155,7 @@ mod tests {
             Ok(Advice::Token(b"t".to_vec())),
             Ok(Advice::Token(Vec::new())),
             Ok(Advice::Known { user: user.clone(), authzid: None }),
-            Ok(Advice::Known { user: user.clone(), authzid: Some((*b"kurt").into()) }),
+            Ok(Advice::Known { user, authzid: Some((*b"kurt").into()) }),
             Err(Error::Refused("no".to_owned())),
             Err(Error::Unable("not now".to_owned())),
         ] {
