@@ -49,6 +49,7 @@ pub mod testing {
             (b'm', crate::boot::hold_for_any),
             (b'n', crate::tls::names::hold_for_any),
             (b'p', crate::tls::pem::hold_for_any),
+            (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
         ];
 
@@ -75,6 +76,7 @@ pub mod testing {
             (b'd', crate::wire::sasl::cram_md5::hold_for_any),
             (b'k', crate::wire::sasl::scram::hold_for_any),
             (b'o', crate::wire::sasl::oauth::hold_for_any),
+            (b't', crate::tls::clients::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

@@ -13,7 +13,7 @@ use std::thread;
 use gatepost::testing::hold;
 
 /// Small enough to be cloned and played without a thought.
-const MOST_FILES: usize = 500;
+const MOST_FILES: usize = 700;
 const MOST_BYTES: usize = 500 << 10;
 
 /// Every input of `folder` for `target`, sorted.

@@ -22,6 +22,7 @@ use crate::throttle::directives::Settings as Throttle;
 use crate::throttle::{Connections, Zones};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
+use crate::tls::clients::Verify;
 use crate::tls::directives::{self as tls, Mode, UpstreamSettings};
 use crate::tls::names::Names;
 use crate::tls::server::{self, Shared};
@@ -288,7 +289,8 @@ impl<'a> Reader<'a> {
                      offers \"starttls\"",
                 );
             }
-            self.complaints.extend(faults.iter().map(ToString::to_string));
+            let others = self.kept.tls.faults(&tls);
+            self.complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
         }
         self.notes.extend(tls.notices.iter().cloned());
         let outer = Plain {
@@ -368,12 +370,8 @@ impl Server {
         let alpn: &[&str] = &[self.words.alpn];
         let config = (!self.tls.certificates.is_empty())
             .then(|| server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls));
-        let config = config.map(|(config, fault)| {
-            if let Some(fault) = fault {
-                log.line(Level::Error, None, fault);
-            }
-            config
-        });
+        // What is wrong with its files has been complained of.
+        let config = config.map(|(config, _)| config);
         let resolver = names.of(&self.route.resolver, main_log);
         let router = Router::new(&self.route, &resolver, connectors)?;
         let has_handler = !self.route.auth_http.is_empty();
@@ -453,7 +451,7 @@ impl Server {
             mechanisms: self.mechanisms(),
             starttls: settings.starttls,
             has_tls,
-            asks_certificates: false,
+            asks_certificates: self.tls.verify_client != Verify::Off,
             max_errors: settings.max_errors,
             client_buffer: face.client_buffer,
             id: settings.imap_id.clone(),
@@ -476,7 +474,7 @@ impl Server {
         }
         let mut all = self.groups.values().chain([&self.towards]);
         let has_master = all.any(|plain| plain.tells.master.is_some());
-        let asks_certificates = false;
+        let asks_certificates = self.tls.verify_client != Verify::Off;
         configured.iter().fold(Mechanisms::default(), |set, one| match one {
             Mechanism::Apop | Mechanism::CramMd5 | Mechanism::ScramSha256 => set,
             Mechanism::External if !(has_master && asks_certificates) => set,

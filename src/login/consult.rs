@@ -8,7 +8,7 @@ use crate::wire::sasl::scram::Verifier;
 pub enum Question {
     /// SCRAM: against what is this user's proof checked? The attempt has no secret yet. A desk
     /// answers for a user that nobody knows too, so that nobody learns who is known.
-    Verifier(Attempt),
+    Verifier(Box<Attempt>),
     /// GSSAPI: the client's token. The first one begins an exchange, whatever became of the last.
     Token { token: Vec<u8>, is_first: bool },
 }
@@ -19,7 +19,7 @@ impl Question {
     pub fn claiming(self, claims: &Claims) -> Self {
         match self {
             Self::Verifier(attempt) => {
-                Self::Verifier(Attempt { claims: claims.clone(), ..attempt })
+                Self::Verifier(Box::new(Attempt { claims: claims.clone(), ..*attempt }))
             }
             it @ Self::Token { .. } => it,
         }

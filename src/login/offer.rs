@@ -62,11 +62,6 @@ impl Mechanisms {
         Self(self.0 | 1 << mechanism as u16)
     }
 
-    #[must_use]
-    pub fn without(self, mechanism: Mechanism) -> Self {
-        Self(self.0 & !(1 << mechanism as u16))
-    }
-
     pub fn has(self, mechanism: Mechanism) -> bool {
         self.0 & (1 << mechanism as u16) != 0
     }

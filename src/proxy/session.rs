@@ -20,6 +20,7 @@ use crate::route;
 use crate::session::driver::Watcher;
 use crate::session::upgrade::{Upgrade, Upgraded};
 use crate::throttle::{Guard, Over, Stage};
+use crate::tls::clients;
 use crate::tls::error::Error;
 use crate::tls::server;
 
@@ -43,6 +44,8 @@ pub struct Session {
 struct State {
     site: Arc<Site>,
     record: Record,
+    /// What the client has shown of itself in TLS.
+    certificate: clients::Client,
     /// Places that `limit_conn` counts: of the connection, and of the login.
     guards: [Guard; 2],
 }
@@ -67,7 +70,12 @@ impl Session {
             proxied: None,
             door: Arc::clone(door),
             permit,
-            state: Mutex::new(State { site: Arc::clone(site), record, guards: Default::default() }),
+            state: Mutex::new(State {
+                site: Arc::clone(site),
+                record,
+                certificate: clients::Client::Unasked,
+                guards: Default::default(),
+            }),
             host: OnceCell::new(),
             breaches: AtomicU32::new(0),
         }
@@ -111,12 +119,20 @@ impl Session {
 
     /// How the client's side is secured.
     pub fn security(&self) -> Option<route::Tls> {
-        self.line(|line| {
-            line.tls.as_ref().map(|tls| route::Tls {
-                protocol: tls.protocol.to_owned(),
-                cipher: tls.cipher.to_owned(),
-                certificate: None,
-            })
+        let state = self.lock();
+        let tls = state.record.tls.as_ref()?;
+        let certificate = state.certificate.told().map(|told| route::Certificate {
+            verify: told.verify,
+            subject: told.subject,
+            issuer: told.issuer,
+            serial: told.serial,
+            fingerprint: told.fingerprint,
+            pem: told.pem,
+        });
+        Some(route::Tls {
+            protocol: tls.protocol.to_owned(),
+            cipher: tls.cipher.to_owned(),
+            certificate,
         })
     }
 
@@ -166,7 +182,7 @@ impl Session {
         Guest {
             secure: self.line(|line| line.tls.is_some()),
             trusted: site.settings.believes(&self.client),
-            certificate: None,
+            certificate: self.lock().certificate.name(),
             salt: salt(),
             nonce: chance(),
         }
@@ -216,7 +232,12 @@ impl Session {
             sni: accepted.sni.map(Into::into),
             alpn: accepted.alpn.map(|name| name.into_bytes().into()),
         }));
-        Ok((Stream::Server(Box::new(accepted.stream)), None))
+        let bar = accepted.client.bar().map(|bar| match bar {
+            clients::Bar::NoCertificate => Bar::NoCertificate,
+            clients::Bar::BadCertificate(why) => Bar::BadCertificate(why),
+        });
+        state.certificate = accepted.client;
+        Ok((Stream::Server(Box::new(accepted.stream)), bar))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -239,7 +260,8 @@ impl Upgrade for Session {
             false => barred,
         };
         let offer = changed.then(|| after.offer.now());
-        Ok(Upgraded { stream, secured: Secured { offer, certificate: None }, barred })
+        let certificate = self.lock().certificate.name();
+        Ok(Upgraded { stream, secured: Secured { offer, certificate }, barred })
     }
 }
 

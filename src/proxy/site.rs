@@ -38,7 +38,7 @@ pub struct Site {
     /// Present where GSSAPI is offered.
     pub kerberos: Option<Kerberos>,
     /// Absent where the server has no certificate at all.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<crate::tls::server::Config>>,
     pub router: Router,
     /// `limit_conn`
     pub connections: Connections,

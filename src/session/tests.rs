@@ -43,7 +43,9 @@ impl Dialogue for Lines {
         let (said, then) = match event {
             Event::Opened => ("hello\n", None),
             Event::Command("login") => ("", Some(Action::Rule(attempt()))),
-            Event::Command("ask") => ("", Some(Action::Consult(Question::Token { token: Vec::new(), is_first: true }))),
+            Event::Command("ask") => {
+                ("", Some(Action::Consult(Question::Token { token: Vec::new(), is_first: true })))
+            }
             Event::Command("tls") => ("begin\n", Some(Action::StartTls)),
             Event::Command("quit") => ("bye\n", Some(Action::Close)),
             Event::Command("much") => return act.push(Action::Say(vec![b'x'; 8 << 20])),
@@ -158,7 +160,7 @@ impl Client {
     }
 
     /// Takes what has been said to it by now.
-    async fn heard(&mut self) -> String {
+    async fn heard(&self) -> String {
         settle().await;
         let mut bytes = vec![0; 4096];
         match self.line.try_read(&mut bytes) {
@@ -202,7 +204,7 @@ async fn drive(
         script(&mut client).await;
         client
     };
-    let ((done, age), mut client) = tokio::join!(driving, playing);
+    let ((done, age), client) = tokio::join!(driving, playing);
     let heard = client.heard().await;
     (done, heard, age)
 }

@@ -24,18 +24,28 @@ pub enum Why {
     Forbidden,
     #[error("it cannot be read: {0}")]
     Unreadable(String),
-    #[error("it is larger than {} KiB", super::pem::MAX_FILE / 1024)]
-    TooLarge,
+    #[error("it is larger than {} KiB", .0 / 1024)]
+    TooLarge(usize),
     #[error("it is not valid PEM: {0}")]
     NotPem(String),
     #[error("it holds no certificate")]
     NoCertificate,
     #[error("certificate {0} in it is not valid X.509")]
     NotX509(usize),
+    #[error("it holds no certificate")]
+    NoAuthority,
+    #[error("it holds no certificate revocation list")]
+    NoCrl,
+    #[error("certificate revocation list {0} in it is not valid")]
+    NotCrl(usize),
     #[error("it holds no private key")]
     NoKey,
-    #[error("its private key is encrypted, and nobody is asked for a pass phrase")]
+    #[error("its private key is encrypted, and no \"ssl_password_file\" is defined")]
     Encrypted,
+    #[error("its private key is encrypted, and no pass phrase in {0:?} opens it")]
+    Locked(PathBuf),
+    #[error("its private key is encrypted in a way that cannot be read: {0}")]
+    UnknownCipher(String),
     #[error("its RSA key of {0} bits is too short")]
     ShortRsa(usize),
     #[error("its private key is of a kind that cannot be used")]
@@ -62,7 +72,16 @@ impl Fault {
                 "let the user that gatepost runs as read it, and enter its directories".to_owned()
             }
             Why::Unreadable(_) => "see to the file system it lies on".to_owned(),
-            Why::TooLarge => "give a file with the certificate and its chain alone".to_owned(),
+            Why::TooLarge(_) => "give a file with what is needed alone".to_owned(),
+            Why::NoAuthority => {
+                "give a PEM file with the certificates of those who issue clients' certificates"
+                    .to_owned()
+            }
+            Why::NoCrl | Why::NotCrl(_) => {
+                format!(
+                    "give a PEM file; of a DER file make one: openssl crl -inform DER -in {file}"
+                )
+            }
             Why::NotPem(_) | Why::NotX509(_) => {
                 format!(
                     "give a PEM file; of a DER file make one: openssl x509 -inform DER -in {file}"
@@ -72,8 +91,15 @@ impl Fault {
                 "give a PEM file with the server's certificate first, then its chain".to_owned()
             }
             Why::NoKey => "give the PEM file that holds the certificate's private key".to_owned(),
-            Why::Encrypted => {
-                format!("store the key in the clear, mode 0600: openssl pkey -in {file} -out NEW")
+            Why::Encrypted => format!(
+                "name a file with its pass phrase in \"ssl_password_file\", or store the key in \
+                 the clear, mode 0600: openssl pkey -in {file} -out NEW"
+            ),
+            Why::Locked(passwords) => {
+                format!("put its pass phrase into {}, on a line of its own", shell(passwords))
+            }
+            Why::UnknownCipher(_) => {
+                format!("store it anew: openssl pkey -in {file} -aes256 -out NEW")
             }
             Why::ShortRsa(_) => "make a key of 2048 bits or more, or an ECDSA key".to_owned(),
             Why::UnusableKey => {
@@ -140,8 +166,9 @@ mod tests {
         let fault = Fault::new("/etc/tls/it's.key", Why::Encrypted);
         assert_eq!(
             fault.to_string(),
-            "cannot use \"/etc/tls/it's.key\": its private key is encrypted, and nobody is asked \
-             for a pass phrase; store the key in the clear, mode 0600: openssl pkey -in \
+            "cannot use \"/etc/tls/it's.key\": its private key is encrypted, and no \
+             \"ssl_password_file\" is defined; name a file with its pass phrase in \
+             \"ssl_password_file\", or store the key in the clear, mode 0600: openssl pkey -in \
              '/etc/tls/it'\\''s.key' -out NEW"
         );
     }

@@ -11,14 +11,16 @@
 //! - A change of files touches new handshakes only, never a running session.
 //! - A session is resumed only where the server block has the same certificates and settings.
 //! - A half-open handshake costs at most some 64 KiB until its deadline.
+//! - What a client's certificate is worth is judged after every handshake, a resumed one too.
 //! - The upstream's certificate is verified unless the configuration says otherwise.
 //!
 //! **Limits.** TLS 1.2 and 1.3, forward secrecy and AEAD only. No early data, no renegotiation, no
-//! certificate compression, no OCSP stapling. Client certificates are not asked for.
+//! certificate compression, no OCSP stapling.
 
 pub mod cache;
 pub mod certs;
 pub mod client;
+pub mod clients;
 pub mod directives;
 pub mod error;
 pub mod fault;
@@ -29,6 +31,7 @@ pub mod suites;
 #[cfg(test)]
 mod support;
 pub mod ticket;
+pub mod unlock;
 pub mod verify;
 
 use std::sync::{Arc, OnceLock};

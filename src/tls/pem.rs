@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls_pemfile::Item;
 use zeroize::Zeroizing;
 
@@ -13,17 +13,24 @@ use super::fault::Why;
 /// The largest file read. A chain takes a few KiB; a bundle of all public roots about 250 KiB.
 pub const MAX_FILE: usize = 1024 * 1024;
 
+/// The largest file of revocation lists: some hundred thousand revoked certificates.
+pub const MAX_CRLS: usize = 32 * 1024 * 1024;
+
 /// The file's bytes, wiped when dropped: it may hold a key.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Why> {
+    read_up_to(path, MAX_FILE)
+}
+
+pub fn read_up_to(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Why> {
     let file = File::open(path)?;
     // Room from the start, as growing would leave copies of a key behind.
     let size = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    if size > MAX_FILE {
-        return Err(Why::TooLarge);
+    if size > most {
+        return Err(Why::TooLarge(most));
     }
     let mut text = Zeroizing::new(Vec::with_capacity(size + 1));
-    file.take(MAX_FILE as u64 + 1).read_to_end(&mut text)?;
-    if text.len() > MAX_FILE { Err(Why::TooLarge) } else { Ok(text) }
+    file.take(most as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > most { Err(Why::TooLarge(most)) } else { Ok(text) }
 }
 
 /// All certificates in `text`, in order; at least one.
@@ -41,7 +48,20 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Why> {
     if found.is_empty() { Err(Why::NoCertificate) } else { Ok(found) }
 }
 
-/// The first private key in `text`.
+/// All certificate revocation lists in `text`, in order; at least one.
+pub fn crls(text: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Why> {
+    let mut found = Vec::new();
+    for item in items(text) {
+        match item {
+            Ok(Item::Crl(list)) => found.push(list),
+            Ok(_) => {}
+            Err(error) => return Err(Why::NotPem(error.to_string())),
+        }
+    }
+    if found.is_empty() { Err(Why::NoCrl) } else { Ok(found) }
+}
+
+/// The first private key in `text` that is in the clear.
 pub fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Why> {
     let mut error = None;
     for item in items(text) {
@@ -60,6 +80,9 @@ pub fn key(text: &[u8]) -> Result<PrivateKeyDer<'static>, Why> {
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
     if let Ok(found) = certificates(input) {
+        assert!(!found.is_empty());
+    }
+    if let Ok(found) = crls(input) {
         assert!(!found.is_empty());
     }
     let _ = key(input);

@@ -198,6 +198,38 @@ fn iana(suite: CipherSuite) -> &'static str {
     suite.as_str().unwrap_or("")
 }
 
+/// OpenSSL's names for the suites of TLS 1.3, in the order they are preferred in.
+const TLS13: &[CipherSuite] = &[
+    CipherSuite::TLS13_AES_256_GCM_SHA384,
+    CipherSuite::TLS13_AES_128_GCM_SHA256,
+    CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+];
+
+/// And of those that OpenSSL has besides.
+const OTHER_TLS13: &[&str] = &["TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"];
+
+pub fn all_ciphersuites() -> Vec<CipherSuite> {
+    TLS13.to_vec()
+}
+
+/// Reads `ssl_conf_command Ciphersuites`. The second part names what is known and not offered.
+pub fn ciphersuites(list: &str) -> Result<(Vec<CipherSuite>, Vec<String>), String> {
+    let (mut found, mut gone) = (Vec::new(), Vec::new());
+    for word in list.split(':').filter(|word| !word.is_empty()) {
+        match TLS13.iter().find(|suite| cipher_name(Some(**suite)) == word) {
+            Some(suite) if found.contains(suite) => {}
+            Some(suite) => found.push(*suite),
+            None if OTHER_TLS13.contains(&word) => gone.push(word.to_owned()),
+            None => return Err(format!("unknown cipher suite \"{word}\"")),
+        }
+    }
+    if found.is_empty() {
+        let names: Vec<_> = TLS13.iter().map(|suite| cipher_name(Some(*suite))).collect();
+        return Err(format!("no cipher suite match; there are {}", names.join(" ")));
+    }
+    Ok((found, gone))
+}
+
 /// OpenSSL's names of the groups there are.
 const GROUPS: &[(&str, NamedGroup)] = &[
     ("X25519MLKEM768", NamedGroup::X25519MLKEM768),
@@ -245,11 +277,10 @@ pub fn curves(list: &str) -> Result<(Vec<NamedGroup>, Vec<String>), String> {
     Ok((found, gone))
 }
 
-/// The suites of TLS 1.3 in the provider's order, then those chosen.
-pub fn suites(chosen: &[CipherSuite]) -> Vec<SupportedCipherSuite> {
-    let tls13 = ALL_CIPHER_SUITES.iter().filter(|suite| suite.tls13().is_some());
+/// What has been chosen for TLS 1.3, and after it for TLS 1.2.
+pub fn suites(tls13: &[CipherSuite], tls12: &[CipherSuite]) -> Vec<SupportedCipherSuite> {
     let of = |name: &CipherSuite| ALL_CIPHER_SUITES.iter().find(|suite| suite.suite() == *name);
-    tls13.chain(chosen.iter().filter_map(of)).copied().collect()
+    tls13.iter().chain(tls12).filter_map(of).copied().collect()
 }
 
 pub fn groups(chosen: &[NamedGroup]) -> Vec<&'static dyn SupportedKxGroup> {
@@ -339,11 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn the_suites_of_tls_1_3_are_read_by_name() {
+        use CipherSuite as S;
+        let chosen = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_CCM_SHA256:TLS_AES_128_GCM_SHA256";
+        let found = vec![S::TLS13_CHACHA20_POLY1305_SHA256, S::TLS13_AES_128_GCM_SHA256];
+        let gone = vec!["TLS_AES_128_CCM_SHA256".to_owned()];
+        assert_eq!(ciphersuites(chosen), Ok((found, gone)));
+        for (list, want) in [
+            ("TLS_SHINY", "unknown cipher suite \"TLS_SHINY\""),
+            ("HIGH", "unknown cipher suite \"HIGH\""),
+            ("TLS_AES_128_CCM_SHA256", "no cipher suite match"),
+            ("", "no cipher suite match"),
+        ] {
+            assert!(ciphersuites(list).unwrap_err().starts_with(want), "{list}");
+        }
+    }
+
+    #[test]
     fn every_suite_has_its_openssl_name() {
         for suite in ALL_CIPHER_SUITES {
             assert_ne!(cipher_name(Some(suite.suite())), "unknown", "{suite:?}");
         }
         let chosen: Vec<_> = OURS.iter().map(|row| row.suite).collect();
-        assert_eq!(suites(&chosen).len(), ALL_CIPHER_SUITES.len());
+        let all: Vec<_> = suites(TLS13, &chosen).iter().map(|suite| suite.suite()).collect();
+        assert_eq!(all.len(), ALL_CIPHER_SUITES.len());
+        let default: Vec<_> = ALL_CIPHER_SUITES.iter().map(|suite| suite.suite()).collect();
+        assert_eq!(all[..3], default[..3], "rustls' own order");
     }
 }

@@ -10,7 +10,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm,
 };
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, HandshakeKind};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use super::certs::{Files, Identity, Store};
 use super::directives::Settings;
 use super::error::Error;
 use super::provider;
-use super::server::{self, Accepted, Shared};
+use super::server::{self, Accepted, Config, Shared};
 use super::verify::Anyone;
 
 /// A directory of certificates.
@@ -47,6 +47,7 @@ impl Desk {
         Files {
             certificate: self.path(&format!("{name}.crt")),
             key: self.path(&format!("{name}.key")),
+            passwords: None,
         }
     }
 
@@ -101,7 +102,7 @@ impl Desk {
 }
 
 /// A server block over `files`, which must be good.
-pub fn serving(files: &[Files], alpn: &[&str], shared: &Shared) -> Arc<ServerConfig> {
+pub fn serving(files: &[Files], alpn: &[&str], shared: &Shared) -> Arc<Config> {
     serving_with(&Settings::default(), files, alpn, shared)
 }
 
@@ -110,9 +111,9 @@ pub fn serving_with(
     files: &[Files],
     alpn: &[&str],
     shared: &Shared,
-) -> Arc<ServerConfig> {
-    let (config, fault) = server::config(settings, identity(files), alpn, shared);
-    assert_eq!(fault, None);
+) -> Arc<Config> {
+    let (config, faults) = server::config(settings, identity(files), alpn, shared);
+    assert_eq!(faults, []);
     config
 }
 
@@ -164,7 +165,7 @@ pub fn leaf(path: &Path) -> CertificateDer<'static> {
 pub async fn shake(
     client: &Arc<ClientConfig>,
     name: &str,
-    choose: impl FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+    choose: impl FnOnce(Option<&str>) -> Option<Arc<Config>>,
 ) -> (std::io::Result<Seen>, Result<Accepted<DuplexStream>, Error>) {
     let (near, far) = duplex(64 * 1024);
     let name = ServerName::try_from(name.to_owned()).unwrap();

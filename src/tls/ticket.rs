@@ -105,7 +105,11 @@ impl Keyring {
         }
     }
 
+    /// No ticket for what could not be opened again.
     pub fn seal(&self, context: &Context, session: &[u8], now: u64) -> Option<Vec<u8>> {
+        if session.len() > MAX_TICKET - NAME - NONCE - ISSUED - AES_256_GCM.tag_len() {
+            return None;
+        }
         self.turn(now);
         let keys = self.keys.load();
         let key = keys.all.first()?;

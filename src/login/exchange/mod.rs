@@ -214,7 +214,7 @@ impl Exchange {
                     authzid: another(first.authzid.as_deref(), &first.user),
                     ..Attempt::new(Mechanism::ScramSha256, first.user.clone(), Secret::default())
                 };
-                let question = Question::Verifier(attempt.clone());
+                let question = Question::Verifier(Box::new(attempt.clone()));
                 self.state = State::Verifying { first, ours, attempt };
                 Step::Consult(question)
             }

@@ -141,7 +141,7 @@ fn scram(first: &str, verifier: Verifier) -> (Exchange, String, Attempt) {
     let message = String::from_utf8(message).unwrap();
     let (nonce, rest) = message.strip_prefix("r=").unwrap().split_once(',').unwrap();
     assert_eq!(rest, "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
-    (exchange, nonce.to_owned(), attempt)
+    (exchange, nonce.to_owned(), *attempt)
 }
 
 /// The client's last message, as RFC 5802 §3 has it made, and the answer it waits for.

@@ -45,13 +45,30 @@ pub struct Upstream {
 pub struct Desk<'a> {
     session: &'a Session,
     /// What was found when an exchange asked for a verifier: the ruling goes on from there.
-    found: Mutex<Option<Found>>,
+    found: Mutex<Option<Asked>>,
     /// The GSSAPI exchange that goes on.
     rounds: tokio::sync::Mutex<Option<Rounds>>,
 }
 
-/// An attempt, and where it leads.
+/// Where an attempt leads.
 type Found = Result<Route, Refusal>;
+
+/// What was found for an attempt that is still to be proved.
+#[derive(Debug)]
+struct Asked {
+    user: Box<[u8]>,
+    authzid: Option<Box<[u8]>>,
+    found: Found,
+}
+
+impl Asked {
+    /// What was found is for that attempt alone: a client may have begun with one name and gone on
+    /// with another, or by another mechanism.
+    fn is_for(&self, attempt: &Attempt) -> bool {
+        attempt.mechanism == Mechanism::ScramSha256
+            && (&self.user, &self.authzid) == (&attempt.user, &attempt.authzid)
+    }
+}
 
 /// What went wrong with one address of an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -325,7 +342,9 @@ impl<'a> Desk<'a> {
             self.session.log(Level::Error, Some("in http auth state"), words);
         }
         let verifier = verifier.unwrap_or_else(|| Verifier::fake(&attempt.user, &FAKES[..]));
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        let Attempt { user, authzid, .. } = attempt;
+        let asked = Asked { user, authzid, found };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
         Ok(Advice::Verifier(verifier))
     }
 
@@ -423,7 +442,8 @@ impl login::Desk for Desk<'_> {
 
     async fn rule(&self, attempt: Attempt) -> Result<(Upstream, Granted), Refusal> {
         let site = self.session.site();
-        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let asked = self.found.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let found = asked.filter(|asked| asked.is_for(&attempt)).map(|asked| asked.found);
         if found.is_none() {
             self.note(&site, &attempt);
         }
@@ -437,7 +457,7 @@ impl login::Desk for Desk<'_> {
 
     async fn advise(&self, question: Question) -> Result<Advice, Refusal> {
         match question {
-            Question::Verifier(attempt) => self.verifier(attempt).await,
+            Question::Verifier(attempt) => self.verifier(*attempt).await,
             Question::Token { token, is_first } => self.ticket(&token, is_first).await,
         }
     }

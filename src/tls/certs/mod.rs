@@ -13,13 +13,16 @@ use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::fault::{Event, Fault, Why};
+use super::unlock::{self, Unopened};
 use super::{pem, provider};
 
-/// `ssl_certificate` and the `ssl_certificate_key` that belongs to it.
+/// `ssl_certificate` and the `ssl_certificate_key` that belongs to it, which may be encrypted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Files {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// `ssl_password_file`
+    pub passwords: Option<PathBuf>,
 }
 
 /// Every pair of files in use, each loaded once however many server blocks name it.
@@ -127,7 +130,7 @@ struct Pair {
 
 #[derive(Debug, Default)]
 struct Seen {
-    stamps: Option<[Stamp; 2]>,
+    stamps: Option<[Stamp; 3]>,
     fault: Option<Fault>,
 }
 
@@ -146,7 +149,9 @@ impl Pair {
     fn refresh(&self) -> Option<Event> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the reading: what changes meanwhile is seen at the next look.
-        let stamps = [Stamp::of(&self.files.certificate), Stamp::of(&self.files.key)];
+        let Files { certificate, key, passwords } = &self.files;
+        let of_passwords = passwords.as_deref().map(Stamp::of).unwrap_or_default();
+        let stamps = [Stamp::of(certificate), Stamp::of(key), of_passwords];
         if seen.stamps == Some(stamps) {
             return None;
         }
@@ -197,11 +202,10 @@ fn load(files: &Files) -> Result<Loaded, Fault> {
     let text = pem::read(&files.certificate).map_err(in_certificate)?;
     let chain = pem::certificates(&text).map_err(in_certificate)?;
     let key = if files.key == files.certificate {
-        pem::key(&text)
+        key_in(&text, files)
     } else {
-        pem::read(&files.key).and_then(|text| pem::key(&text))
-    }
-    .map_err(in_key)?;
+        key_in(&pem::read(&files.key).map_err(in_key)?, files)
+    }?;
 
     for (index, der) in chain.iter().enumerate() {
         parse(der).ok_or_else(|| in_certificate(Why::NotX509(index + 1)))?;
@@ -213,6 +217,21 @@ fn load(files: &Files) -> Result<Loaded, Fault> {
         return Err(in_key(Why::Mismatch(files.certificate.clone())));
     }
     Ok(Loaded { key: Arc::new(CertifiedKey::new(chain, key)), not_after })
+}
+
+/// The private key in `text`, opened if need be.
+fn key_in(text: &[u8], files: &Files) -> Result<PrivateKeyDer<'static>, Fault> {
+    let in_key = |why| Fault::new(&files.key, why);
+    match (pem::key(text), &files.passwords) {
+        (Err(Why::Encrypted), Some(file)) => {
+            let phrases = unlock::phrases(file).map_err(|why| Fault::new(file, why))?;
+            unlock::key(text, &phrases).map_err(|why| match why {
+                Unopened::Phrase => in_key(Why::Locked(file.clone())),
+                Unopened::Form(form) => in_key(Why::UnknownCipher(form)),
+            })
+        }
+        (key, _) => key.map_err(in_key),
+    }
 }
 
 fn signing_key(

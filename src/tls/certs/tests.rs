@@ -120,7 +120,7 @@ fn each_fault_has_its_reason() {
         ("empty.crt", "good.key", Why::NoCertificate),
         ("good.key", "good.key", Why::NoCertificate),
         ("junk.crt", "good.key", Why::NotX509(1)),
-        ("large.crt", "good.key", Why::TooLarge),
+        ("large.crt", "good.key", Why::TooLarge(pem::MAX_FILE)),
         ("good.crt", "good.crt", Why::NoKey),
         ("good.crt", "pkcs8.key", Why::Encrypted),
         ("good.crt", "old.key", Why::Encrypted),
@@ -128,14 +128,16 @@ fn each_fault_has_its_reason() {
         ("short.crt", "short.key", Why::ShortRsa(1024)),
         ("good.crt", "other.key", Why::Mismatch(good.certificate.clone())),
     ] {
-        let files = Files { certificate: desk.path(certificate), key: desk.path(key) };
+        let files =
+            Files { certificate: desk.path(certificate), key: desk.path(key), passwords: None };
         let (identity, faults) = Store::default().identity(&[files]);
         assert!(identity.is_empty());
         let why: Vec<_> = faults.iter().map(|fault| fault.why.clone()).collect();
         assert_eq!(why, [want], "{certificate} {key}");
         assert!(!faults[0].to_string().contains('\n'));
     }
-    let files = Files { certificate: good.certificate, key: desk.path("text.key") };
+    let files =
+        Files { certificate: good.certificate, key: desk.path("text.key"), passwords: None };
     let (_, faults) = Store::default().identity(&[files]);
     assert!(matches!(faults[0].why, Why::NotPem(_)), "{faults:?}");
 }
@@ -144,7 +146,8 @@ fn each_fault_has_its_reason() {
 fn a_mismatch_names_both_files_and_how_to_compare_them() {
     let desk = Desk::new();
     let (one, two) = (desk.make("one", "a.example"), desk.make("two", "a.example"));
-    let files = Files { certificate: one.certificate.clone(), key: two.key.clone() };
+    let files =
+        Files { certificate: one.certificate.clone(), key: two.key.clone(), passwords: None };
     let (_, faults) = Store::default().identity(&[files]);
     let text = faults[0].to_string();
     assert!(
@@ -164,7 +167,8 @@ fn one_file_may_hold_both() {
     let files = desk.make("a", "a.example");
     let (certificate, key) = (std::fs::read(files.certificate), std::fs::read(files.key));
     desk.write("both.pem", [key.unwrap(), certificate.unwrap()].concat());
-    let both = Files { certificate: desk.path("both.pem"), key: desk.path("both.pem") };
+    let both =
+        Files { certificate: desk.path("both.pem"), key: desk.path("both.pem"), passwords: None };
     assert_eq!(Store::default().identity(&[both]).1, []);
 }
 
@@ -177,4 +181,60 @@ fn the_time_a_certificate_ends_is_known() {
     let now = rustls::pki_types::UnixTime::now().as_secs() as i64;
     let days = (identity.expiry()[0].not_after - now) as f64 / 86400.0;
     assert!((9.9..10.1).contains(&days), "{days}");
+}
+
+#[test]
+fn an_encrypted_key_is_opened_by_a_pass_phrase_in_its_file() {
+    let (desk, store) = (Desk::new(), Store::default());
+    let plain = desk.make("a", "a.example");
+    desk.openssl("pkey -in a.key -aes256 -passout pass:first -out locked.key");
+    let files = |passwords: &str| Files {
+        certificate: plain.certificate.clone(),
+        key: desk.path("locked.key"),
+        passwords: Some(desk.path(passwords)),
+    };
+    desk.write("good", "other\nfirst\n");
+    desk.write("bad", "second\n");
+    desk.openssl("ec -in a.key -camellia128 -passout pass:first -out odd.key");
+    let odd = Files { key: desk.path("odd.key"), ..files("good") };
+    let unencrypted = Files { key: plain.key.clone(), ..files("lost") };
+    for (files, want) in [
+        (files("good"), None),
+        (unencrypted, None),
+        (files("lost"), Some((desk.path("lost"), Why::Missing))),
+        (files("bad"), Some((desk.path("locked.key"), Why::Locked(desk.path("bad"))))),
+    ] {
+        let (identity, faults) = store.identity(std::slice::from_ref(&files));
+        assert_eq!(identity.is_empty(), want.is_some());
+        let want: Vec<_> = want.map(|(file, why)| Fault::new(file, why)).into_iter().collect();
+        assert_eq!(faults, want);
+    }
+    let (_, faults) = store.identity(&[odd]);
+    let text = faults[0].to_string();
+    assert!(text.contains("CAMELLIA-128-CBC") && text.contains("openssl pkey"), "{text}");
+    for file in ["good", "bad"] {
+        let (_, faults) = store.identity(&[files(file)]);
+        let text =
+            format!("{faults:?}{}", faults.iter().map(ToString::to_string).collect::<String>());
+        assert!(!text.contains("second") && !text.contains("first"), "{text}");
+    }
+}
+
+#[test]
+fn a_lost_pass_phrase_keeps_the_certificate_in_use() {
+    let (desk, store) = (Desk::new(), Store::default());
+    let plain = desk.make("a", "a.example");
+    desk.openssl("pkey -in a.key -aes256 -passout pass:first -out locked.key");
+    desk.write("pass", "first\n");
+    let files = Files { key: desk.path("locked.key"), passwords: Some(desk.path("pass")), ..plain };
+    let (identity, faults) = store.identity(std::slice::from_ref(&files));
+    assert_eq!((faults, store.refresh()), (vec![], vec![]));
+    let before = served(&identity);
+    desk.write("pass", "second\n");
+    let fault = Fault::new(desk.path("locked.key"), Why::Locked(desk.path("pass")));
+    assert_eq!(store.refresh(), [Event::Bad(fault.clone())]);
+    let (again, faults) = store.identity(std::slice::from_ref(&files));
+    assert_eq!((served(&again), faults), (before, vec![fault]));
+    desk.write("pass", "first\n");
+    assert_eq!(store.refresh(), [Event::Renewed(files.certificate)]);
 }

@@ -1,4 +1,3 @@
-use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
@@ -10,7 +9,7 @@ use crate::tls::support::{Desk, serving, shortly, soon};
 async fn connect(
     connector: &Connector,
     host: &str,
-    config: &Arc<ServerConfig>,
+    config: &Arc<server::Config>,
 ) -> (Result<Connected<tokio::io::DuplexStream>, Error>, Option<String>) {
     let (near, far) = duplex(64 * 1024);
     let ours = async {

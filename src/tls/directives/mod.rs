@@ -12,6 +12,8 @@ use records::CIPHERS;
 pub use records::DIRECTIVES;
 
 use super::certs::Files;
+use super::clients::Verify;
+use super::clients::trust::Sources;
 use super::suites::{self, Protocols};
 use crate::config::{Block, Statement};
 
@@ -31,9 +33,16 @@ pub enum SessionCache {
 pub struct Settings {
     pub certificates: Vec<PathBuf>,
     pub keys: Vec<PathBuf>,
+    pub passwords: Option<PathBuf>,
+    pub verify_client: Verify,
+    /// How many may stand between a client and someone trusted.
+    pub verify_depth: usize,
+    pub client_trust: Sources,
     pub protocols: Protocols,
     /// Of TLS 1.2, in order.
     pub ciphers: Vec<CipherSuite>,
+    /// Of TLS 1.3, in order.
+    pub ciphersuites: Vec<CipherSuite>,
     pub prefer_server_ciphers: bool,
     pub curves: Vec<NamedGroup>,
     pub session_cache: SessionCache,
@@ -49,8 +58,13 @@ impl Default for Settings {
         Self {
             certificates: Vec::new(),
             keys: Vec::new(),
+            passwords: None,
+            verify_client: Verify::Off,
+            verify_depth: 1,
+            client_trust: Sources::default(),
             protocols: Protocols::Both,
             ciphers: suites::ciphers(CIPHERS).expect("a list that selects"),
+            ciphersuites: suites::all_ciphersuites(),
             prefer_server_ciphers: false,
             curves: DEFAULT_KX_GROUPS.iter().map(|group| group.name()).collect(),
             session_cache: SessionCache::None,
@@ -65,13 +79,30 @@ impl Default for Settings {
 impl Settings {
     /// Reads `block`; what it leaves unset is as in `outer`, the block around it.
     pub fn read(block: &Block, outer: &Self) -> Self {
+        const VERIFY: &[(&str, Verify)] = &[
+            ("on", Verify::On),
+            ("off", Verify::Off),
+            ("optional", Verify::Optional),
+            ("optional_no_ca", Verify::OptionalNoCa),
+        ];
         let mut notices = Vec::new();
+        let trust = &outer.client_trust;
         let settings = Self {
             certificates: paths(block, "ssl_certificate").unwrap_or(outer.certificates.clone()),
             keys: paths(block, "ssl_certificate_key").unwrap_or(outer.keys.clone()),
+            passwords: file(block, "ssl_password_file", &outer.passwords),
+            verify_client: block.choice("ssl_verify_client", VERIFY).unwrap_or(outer.verify_client),
+            verify_depth: block.number("ssl_verify_depth", 0..).unwrap_or(outer.verify_depth),
+            client_trust: Sources {
+                told: file(block, "ssl_client_certificate", &trust.told),
+                untold: file(block, "ssl_trusted_certificate", &trust.untold),
+                crls: file(block, "ssl_crl", &trust.crls),
+            },
             protocols: protocols(block, "ssl_protocols", &mut notices).unwrap_or(outer.protocols),
             ciphers: checked(block, "ssl_ciphers", suites::ciphers)
                 .unwrap_or_else(|| outer.ciphers.clone()),
+            ciphersuites: ciphersuites(block, &mut notices)
+                .unwrap_or_else(|| outer.ciphersuites.clone()),
             prefer_server_ciphers: block
                 .flag("ssl_prefer_server_ciphers")
                 .unwrap_or(outer.prefer_server_ciphers),
@@ -89,18 +120,19 @@ impl Settings {
                 at.place()
             ));
         }
-        if let Some(at) = block.statement("ssl_password_file") {
-            let text = "\"ssl_password_file\" is not supported yet: store the key in the clear, \
-                        mode 0600, as \"openssl pkey -in KEY -out NEW\" writes it";
-            block.fault(at, text);
-        }
-        if let Some(at) = block.statement("ssl_verify_client")
-            && at.arg(0) != Some("off")
+        no_early_data(block);
+        if block.flag("ssl_certificate_compression") == Some(true)
+            && let Some(at) = block.statement("ssl_certificate_compression")
         {
-            block.fault(at, "\"ssl_verify_client\" is not supported yet, but for \"off\"");
+            notices.push(format!(
+                "\"ssl_certificate_compression\" has no effect: certificates are sent as they are, \
+                 in {}",
+                at.place()
+            ));
         }
         if block.name() == "server" {
             settings.check_pairs(block);
+            settings.check_trust(block);
         }
         Self { notices, ..settings }
     }
@@ -108,7 +140,29 @@ impl Settings {
     /// Certificates with their keys, by rank.
     pub fn files(&self) -> Vec<Files> {
         let pairs = self.certificates.iter().zip(&self.keys);
-        pairs.map(|(c, key)| Files { certificate: c.clone(), key: key.clone() }).collect()
+        let files = |(certificate, key): (&PathBuf, &PathBuf)| Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            passwords: self.passwords.clone(),
+        };
+        pairs.map(files).collect()
+    }
+
+    /// Whoever asks for certificates must know whom to believe. Where there is no TLS nobody is
+    /// asked.
+    fn check_trust(&self, block: &Block) {
+        let is_asking = matches!(self.verify_client, Verify::On | Verify::Optional);
+        let trusts_nobody = self.client_trust.told.is_none() && self.client_trust.untold.is_none();
+        if is_asking && trusts_nobody && !self.certificates.is_empty() {
+            // nginx's words.
+            let text = "no ssl_client_certificate or ssl_trusted_certificate for \
+                        ssl_verify_client: name a file with the certificates of those who issue \
+                        clients' certificates";
+            match block.statement("ssl_verify_client") {
+                Some(at) => block.fault(at, text),
+                None => block.fault_here(text),
+            }
+        }
     }
 
     /// Keys may come from the block around, so this is known only where both are settled.
@@ -178,6 +232,57 @@ impl UpstreamSettings {
                 .unwrap_or(outer.protocols),
         }
     }
+}
+
+/// `ssl_conf_command`: what of OpenSSL's own configuration there is here. Nothing of it is passed
+/// over that could weaken or strengthen something.
+fn ciphersuites(block: &Block, notices: &mut Vec<String>) -> Option<Vec<CipherSuite>> {
+    let mut chosen = None;
+    for at in block.all("ssl_conf_command") {
+        let (name, value) = (at.arg(0).unwrap_or_default(), at.arg(1).unwrap_or_default());
+        let mut note = |what: &str, why: &str| {
+            notices.push(format!("\"ssl_conf_command {name}\": {what} {why}, in {}", at.place()));
+        };
+        match name {
+            "Ciphersuites" => match suites::ciphersuites(value) {
+                Ok((found, gone)) => {
+                    if !gone.is_empty() {
+                        note(&gone.join(", "), "is not offered");
+                    }
+                    chosen = Some(found);
+                }
+                Err(text) => block.fault(at, format!("\"ssl_conf_command {name}\": {text}")),
+            },
+            // How, not whether: the order is the client's, and the kernel does no TLS here.
+            "Options" if value.split(',').all(|word| ["KTLS", "PrioritizeChaCha"].contains(&word)) => {
+                note(value, "has no effect");
+            }
+            _ => block.fault(
+                at,
+                format!(
+                    "\"ssl_conf_command {name} {value}\" is not supported, there is no OpenSSL: only \
+                     \"Ciphersuites\" is; for others there are ssl_protocols, ssl_ciphers, \
+                     ssl_ecdh_curve, ssl_prefer_server_ciphers and ssl_session_tickets"
+                ),
+            ),
+        }
+    }
+    chosen
+}
+
+/// What was sent early can be sent again by somebody else (RFC 8446 §8), a login among it.
+fn no_early_data(block: &Block) {
+    if let Some(at) = block.statement("ssl_early_data")
+        && block.flag("ssl_early_data") == Some(true)
+    {
+        block.fault(at, "\"ssl_early_data\" is never on: early data can be replayed, say \"off\"");
+    }
+}
+
+/// The file that `name` gives, the one of the block around it, or none where it is empty.
+fn file(block: &Block, name: &str, outer: &Option<PathBuf>) -> Option<PathBuf> {
+    let Some(at) = block.statement(name) else { return outer.clone() };
+    if at.arg(0) == Some("") { None } else { block.conf_path_of(at, 0) }
 }
 
 /// The files of a directive that repeats; `None` where it does not stand at all.

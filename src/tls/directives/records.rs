@@ -28,9 +28,10 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: true,
         default: "",
-        doc: "The PEM file with the private key for the `ssl_certificate` of the same rank. An \
-              encrypted key is not asked a pass phrase for: it is reported, its server does \
-              without TLS, and all others serve.",
+        doc: "The PEM file with the private key for the `ssl_certificate` of the same rank. The \
+              pass phrase of an encrypted key comes from `ssl_password_file`; nobody is asked \
+              for it. A key that cannot be used is reported, its server does without TLS, and \
+              all others serve.",
     },
     Directive {
         name: "ssl_password_file",
@@ -38,7 +39,9 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
-        doc: "Not supported yet, and refused: store keys in the clear.",
+        doc: "A file with the pass phrases of encrypted keys, one on each line; all are tried in \
+              turn for each such key. Keys in PKCS #8 (PBES2) and in OpenSSL's older form are \
+              read, with AES or triple DES. Relative to the configuration file.",
     },
     Directive {
         name: "ssl_protocols",
@@ -57,7 +60,7 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "The ciphers for TLS 1.2, in OpenSSL's language. There are six, all with forward \
               secrecy: ECDHE with ECDSA or RSA, and AES256-GCM, AES128-GCM or CHACHA20-POLY1305. \
               A list that leaves none is an error. As with OpenSSL, the ciphers of TLS 1.3 are \
-              not chosen by it.",
+              not chosen by it but by `ssl_conf_command Ciphersuites`.",
     },
     Directive {
         name: "ssl_prefer_server_ciphers",
@@ -76,6 +79,25 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "The groups for the key exchange, in order of preference, with colons between: \
               `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `SecP256r1MLKEM768`. `auto` \
               is the first four.",
+    },
+    Directive {
+        name: "ssl_conf_command",
+        within: CLIENT,
+        takes: Takes::Args(2, 2),
+        repeats: true,
+        default: "",
+        doc: "`Ciphersuites LIST` chooses and orders the ciphers of TLS 1.3, with colons between: \
+              `TLS_AES_256_GCM_SHA384`, `TLS_AES_128_GCM_SHA256`, \
+              `TLS_CHACHA20_POLY1305_SHA256`. `Options` `KTLS` and `PrioritizeChaCha` are without \
+              effect. Other commands of OpenSSL are errors.",
+    },
+    Directive {
+        name: "ssl_certificate_compression",
+        within: CLIENT,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "off",
+        doc: "Taken for nginx's sake and without effect: certificates are sent as they are.",
     },
     Directive {
         name: "ssl_dhparam",
@@ -131,7 +153,59 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "off",
-        doc: "Whether clients are asked for certificates. Only `off` is supported yet.",
+        doc: "Whether clients are asked for certificates. The handshake succeeds whatever they \
+              show; then, in the words of their protocol, `on` sends away those without a \
+              certificate or with a bad one, `optional` those with a bad one, and \
+              `optional_no_ca` those with one that is bad for other reasons than that nobody \
+              trusted has issued it. What the certificate is worth is judged on resumed sessions \
+              too, and told to `auth_http`.",
+    },
+    Directive {
+        name: "ssl_verify_depth",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "1",
+        doc: "How many certificates may stand between a client's and a trusted root, six at \
+              the most. `0`: the root itself must have issued it.",
+    },
+    Directive {
+        name: "ssl_client_certificate",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "A PEM file with the certificates of authorities that clients' certificates are \
+              trusted by; clients are told their names. Authorities must be roots; another \
+              certificate is trusted by itself only if it is self-signed. Changed files are \
+              taken in as those of certificates are, the names at a reload. Relative to the \
+              configuration file.",
+    },
+    Directive {
+        name: "ssl_trusted_certificate",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "As `ssl_client_certificate`, but clients are not told the names.",
+    },
+    Directive {
+        name: "ssl_crl",
+        within: CLIENT,
+        takes: ONE,
+        repeats: false,
+        default: "",
+        doc: "A PEM file with the revocation lists of all authorities in clients' chains, the \
+              root's among them. A certificate for which there is no valid list is bad. A changed \
+              file is taken in within seconds and on SIGHUP, for new handshakes.",
+    },
+    Directive {
+        name: "ssl_early_data",
+        within: CLIENT,
+        takes: Takes::Flag,
+        repeats: false,
+        default: "off",
+        doc: "Only `off`: early data can be replayed by somebody else.",
     },
     Directive {
         name: "proxy_ssl",

@@ -67,8 +67,9 @@ fn what_cannot_be_had_is_a_fault_and_what_is_not_needed_a_notice() {
         ("ssl_ciphers", "RC4", "\"ssl_ciphers\": no cipher match"),
         ("ssl_protocols", "TLSv1", "\"ssl_protocols\": none of these protocols"),
         ("ssl_ecdh_curve", "X448", "\"ssl_ecdh_curve\": none of these curves"),
-        ("ssl_verify_client", "optional", "\"ssl_verify_client\" is not supported yet"),
-        ("ssl_password_file", "pass", "\"ssl_password_file\" is not supported yet"),
+        ("ssl_verify_client", "maybe", "invalid value \"maybe\""),
+        ("ssl_verify_depth", "-1", "invalid value \"-1\""),
+        ("ssl_early_data", "on", "\"ssl_early_data\" is never on"),
         ("ssl_certificate_key", "engine:x:y", "\"ssl_certificate_key\" takes a file"),
         ("ssl_session_cache", "shared:SSL", "invalid session cache \"shared:SSL\""),
         ("ssl_session_cache", "shared:SSL:1k", "invalid session cache \"shared:SSL:1k\""),
@@ -123,4 +124,80 @@ fn a_certificate_without_its_key_is_a_fault_of_the_server_that_has_it() {
         mail.faults(),
         [format!("{text} \"a.crt\" in test:1"), format!("{text} \"c.crt\" in test:2")]
     );
+}
+
+#[test]
+fn who_asks_for_certificates_must_know_whom_to_believe() {
+    let text = "ssl_certificate a.crt; ssl_certificate_key a.key;
+        server { ssl_verify_client on; }
+        server { ssl_verify_client optional; ssl_client_certificate \"\"; }
+        server { ssl_verify_client optional_no_ca; }
+        server { ssl_verify_client on; ssl_client_certificate ca.crt; }
+        server { ssl_verify_client on; ssl_trusted_certificate ca.crt; }
+        server { ssl_verify_client off; }";
+    let mail = Block::parse(text);
+    let outer = Settings::read(&mail, &Settings::default());
+    for server in mail.blocks("server") {
+        Settings::read(server, &outer);
+    }
+    let faults = mail.faults();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    let text = "no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client";
+    assert!(faults.iter().all(|fault| fault.starts_with(text)), "{faults:?}");
+    assert!(faults[0].ends_with("in test:2") && faults[1].ends_with("in test:3"), "{faults:?}");
+}
+
+#[test]
+fn what_clients_must_show_is_as_in_mail() {
+    let mail = Block::of(&[
+        ("ssl_verify_client", "optional"),
+        ("ssl_verify_depth", "3"),
+        ("ssl_client_certificate", "ca.crt"),
+        ("ssl_crl", "ca.crl"),
+        ("ssl_password_file", "pass"),
+    ]);
+    let outer = Settings::read(&mail, &Settings::default());
+    let server = Block::of(&[
+        ("ssl_trusted_certificate", "/other.crt"),
+        ("ssl_crl", ""),
+        ("ssl_verify_client", "on"),
+    ]);
+    let settings = Settings::read(&server, &outer);
+    assert_eq!((settings.verify_client, settings.verify_depth), (Verify::On, 3));
+    assert_eq!(
+        settings.client_trust,
+        Sources { told: Some("ca.crt".into()), untold: Some("/other.crt".into()), crls: None }
+    );
+    assert_eq!(settings.passwords, Some("pass".into()));
+    assert_eq!((mail.faults(), server.faults()), (vec![], vec![]));
+}
+
+#[test]
+fn of_openssls_own_commands_only_ciphersuites_is_heeded() {
+    let read = |text: &str| {
+        let block = Block::parse(text);
+        let settings = Settings::read(&block, &Settings::default());
+        (settings, block.faults())
+    };
+    let (settings, faults) = read(
+        "ssl_conf_command Options PrioritizeChaCha;
+         ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256;
+         ssl_certificate_compression on;",
+    );
+    assert_eq!(settings.ciphersuites, [CipherSuite::TLS13_AES_128_GCM_SHA256]);
+    assert_eq!(faults, [] as [&str; 0]);
+    assert_eq!(settings.notices.len(), 3, "{:?}", settings.notices);
+    for command in [
+        "Ciphersuites TLS_SHINY",
+        "Ciphersuites TLS_AES_128_CCM_SHA256",
+        "Options -SessionTicket",
+        "Options KTLS,UnsafeLegacyRenegotiation",
+        "MinProtocol TLSv1.3",
+        "SignatureAlgorithms ECDSA+SHA256",
+    ] {
+        let (settings, faults) = read(&format!("ssl_conf_command {command};"));
+        assert_eq!(faults.len(), 1, "{command}");
+        assert!(faults[0].contains(command.split(' ').next().unwrap()), "{faults:?}");
+        assert_eq!(settings, Settings::default());
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
+use std::hash::Hash;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,6 +19,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::cache::{Cache, Sessions, sessions_in};
 use super::certs::Identity;
+use super::clients::trust::{Sources, Trust};
+use super::clients::{Client, Clients, Verify};
 use super::directives::{SessionCache, Settings};
 use super::error::Error;
 use super::fault::{Event, Fault};
@@ -39,6 +43,7 @@ pub struct Shared {
     random: Arc<Keyring>,
     rings: Mutex<HashMap<Vec<PathBuf>, Weak<Keyring>>>,
     caches: Mutex<HashMap<String, Weak<Cache>>>,
+    trusts: Mutex<HashMap<Sources, Weak<Trust>>>,
 }
 
 impl Shared {
@@ -50,15 +55,48 @@ impl Shared {
             random: Arc::new(random.expect("the system gives random bytes")),
             rings: Mutex::default(),
             caches: Mutex::default(),
+            trusts: Mutex::default(),
         }
     }
 
-    /// Looks at all ticket key files in use and takes in what has changed. Blocks on the disk.
+    /// Looks at all ticket keys, authorities and revocation lists in use and takes in what has
+    /// changed. Blocks on the disk.
     pub fn refresh(&self) -> Vec<Event> {
-        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        rings.retain(|_, ring| ring.strong_count() > 0);
-        let rings: Vec<_> = rings.values().filter_map(Weak::upgrade).collect();
-        rings.iter().filter_map(|ring| ring.refresh()).collect()
+        let (rings, trusts) = (in_use(&self.rings), in_use(&self.trusts));
+        let rings = rings.iter().filter_map(|ring| ring.refresh());
+        rings.chain(trusts.iter().filter_map(|trust| trust.refresh())).collect()
+    }
+
+    /// What is wrong today with the files of `settings`, certificates and their keys apart.
+    ///
+    /// Reads files. What cannot be used is done without, to the safe side: tickets are sealed with
+    /// random keys, and no client is trusted.
+    pub fn faults(&self, settings: &Settings) -> Vec<Fault> {
+        let ring = settings.session_tickets.then(|| self.ring(&settings.session_ticket_keys).1);
+        let clients = self.clients(settings).and_then(|(_, fault)| fault);
+        ring.flatten().into_iter().chain(clients).collect()
+    }
+
+    /// How clients' certificates are seen, where they are asked for.
+    pub fn clients(&self, settings: &Settings) -> Option<(Clients, Option<Fault>)> {
+        if settings.verify_client == Verify::Off {
+            return None;
+        }
+        let mut trusts = self.trusts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = trusts.get(&settings.client_trust).and_then(Weak::upgrade);
+        let trust = match known {
+            Some(trust) => {
+                trust.refresh();
+                trust
+            }
+            None => {
+                let trust = Arc::new(Trust::new(settings.client_trust.clone()));
+                trusts.insert(settings.client_trust.clone(), Arc::downgrade(&trust));
+                trust
+            }
+        };
+        let fault = trust.fault();
+        Some((Clients::new(settings.verify_client, settings.verify_depth, trust), fault))
     }
 
     /// The keys in `files`, or random ones for want of good files.
@@ -118,7 +156,21 @@ impl Shared {
     }
 }
 
-/// The configuration of one server block, and what is wrong with its ticket keys.
+fn in_use<K: Eq + Hash, T>(all: &Mutex<HashMap<K, Weak<T>>>) -> Vec<Arc<T>> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, one| one.strong_count() > 0);
+    all.values().filter_map(Weak::upgrade).collect()
+}
+
+/// The TLS of one server block.
+#[derive(Debug)]
+pub struct Config {
+    tls: Arc<ServerConfig>,
+    /// Where clients are asked for certificates.
+    clients: Option<Clients>,
+}
+
+/// The TLS of one server block, and what is wrong with its files, certificates apart.
 ///
 /// `alpn`: the protocols spoken, such as `imap`; a client that offers others only is refused.
 pub fn config(
@@ -126,18 +178,26 @@ pub fn config(
     identity: Arc<Identity>,
     alpn: &[&str],
     shared: &Shared,
-) -> (Arc<ServerConfig>, Option<Fault>) {
+) -> (Arc<Config>, Vec<Fault>) {
     let context = context(settings, &identity, alpn);
     let provider = CryptoProvider {
-        cipher_suites: suites::suites(&settings.ciphers),
+        cipher_suites: suites::suites(&settings.ciphersuites, &settings.ciphers),
         kx_groups: suites::groups(&settings.curves),
         ..CryptoProvider::clone(provider())
     };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+    let mut faults = Vec::new();
+    let clients = shared.clients(settings).map(|(clients, fault)| {
+        faults.extend(fault);
+        clients
+    });
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(settings.protocols.versions())
-        .expect("the settings leave ciphers and curves for each version")
-        .with_no_client_auth()
-        .with_cert_resolver(identity);
+        .expect("the settings leave ciphers and curves for each version");
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.asking()),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(identity);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.ignore_client_order = settings.prefer_server_ciphers;
     config.session_storage = shared.sessions(settings, context);
@@ -147,28 +207,35 @@ pub fn config(
     // Not built in; each server block would keep a cache for it.
     config.cert_compressors = Vec::new();
     config.cert_compression_cache = Arc::new(CompressionCache::Disabled);
-    let mut fault = None;
     if settings.session_tickets {
-        let (ring, problem) = shared.ring(&settings.session_ticket_keys);
+        let (ring, fault) = shared.ring(&settings.session_ticket_keys);
         let lifetime = settings.session_timeout;
         config.ticketer = Arc::new(Tickets { ring, context, lifetime });
-        fault = problem;
+        faults.extend(fault);
     } else if settings.session_cache == SessionCache::None {
         config.send_tls13_tickets = 0;
         config.max_tls13_tickets = 0;
     }
-    (Arc::new(config), fault)
+    (Arc::new(Config { tls: Arc::new(config), clients }), faults)
 }
 
 /// Everything that a resumed session would carry over: not the certificates' bytes, so that a
 /// renewal ends no session, and nothing of this machine, so that others with the same ticket keys
 /// may resume.
 fn context(settings: &Settings, identity: &Identity, alpn: &[&str]) -> Context {
-    let files: Vec<_> = identity.files().collect();
-    let text = format!(
+    let files: Vec<_> = identity.files().map(|pair| (&pair.certificate, &pair.key)).collect();
+    let mut text = format!(
         "{files:?} {:?} {:?} {:?} {alpn:?}",
         settings.protocols, settings.ciphers, settings.curves
     );
+    if settings.ciphersuites != suites::all_ciphersuites() {
+        let _ = write!(text, " {:?}", settings.ciphersuites);
+    }
+    if settings.verify_client != Verify::Off {
+        // Whoever was not asked, or asked for something else, is asked anew.
+        let Settings { verify_client, verify_depth, client_trust, .. } = settings;
+        let _ = write!(text, " {verify_client:?} {verify_depth} {client_trust:?}");
+    }
     let digest = digest::digest(&digest::SHA256, text.as_bytes());
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
@@ -185,6 +252,8 @@ pub struct Accepted<IO> {
     pub cipher: &'static str,
     pub resumed: bool,
     pub alpn: Option<String>,
+    /// What its certificate is worth. Whether it may stay, is [`Client::bar`]'s to say.
+    pub client: Client,
 }
 
 /// Does the handshake with the client on `io`.
@@ -194,7 +263,7 @@ pub struct Accepted<IO> {
 pub async fn accept<IO, F>(io: IO, choose: F, deadline: Instant) -> Result<Accepted<IO>, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+    F: FnOnce(Option<&str>) -> Option<Arc<Config>>,
 {
     // Boxed: the session that waits for this must not stay as large as a handshake.
     let handshake = Box::pin(handshake(io, choose));
@@ -204,11 +273,20 @@ where
 async fn handshake<IO, F>(mut io: IO, choose: F) -> Result<Accepted<IO>, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+    F: FnOnce(Option<&str>) -> Option<Arc<Config>>,
 {
     let (config, sni, came) = begin(&mut io, choose).await?;
-    let stream = Sealed::accept(io, config, came).await?;
+    let sealed = Sealed::accept(io, Arc::clone(&config.tls), came).await;
+    let stream = sealed.map_err(|error| match Error::from(error) {
+        // It is the client's certificate, and not the chain: that is never judged before its time.
+        Error::Untrusted(_) => {
+            Error::Misbehaved("its certificate's key did not sign the handshake".to_owned())
+        }
+        error => error,
+    })?;
     let session = stream.session();
+    let judge = |clients: &Clients| clients.judge(session.peer_certificates(), UnixTime::now());
+    let client = config.clients.as_ref().map(judge).unwrap_or_default();
     let alpn = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
     Ok(Accepted {
         sni,
@@ -216,6 +294,7 @@ where
         cipher: suites::cipher_name(session.negotiated_cipher_suite().map(|suite| suite.suite())),
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         alpn,
+        client,
         stream,
     })
 }
@@ -224,10 +303,10 @@ where
 async fn begin<IO, F>(
     io: &mut IO,
     choose: F,
-) -> Result<(Arc<ServerConfig>, Option<String>, Vec<u8>), Error>
+) -> Result<(Arc<Config>, Option<String>, Vec<u8>), Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    F: FnOnce(Option<&str>) -> Option<Arc<ServerConfig>>,
+    F: FnOnce(Option<&str>) -> Option<Arc<Config>>,
 {
     let (accepted, came) = hear(io).await?;
     let hello = accepted.client_hello();
@@ -236,7 +315,7 @@ where
         refuse(io, AlertDescription::UnrecognisedName).await;
         return Err(Error::NoServer(sni.unwrap_or_default()));
     };
-    if config.cert_resolver.resolve(hello).is_none() {
+    if config.tls.cert_resolver.resolve(hello).is_none() {
         refuse(io, AlertDescription::HandshakeFailure).await;
         return Err(Error::NoCertificate);
     }

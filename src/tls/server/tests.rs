@@ -110,11 +110,7 @@ async fn an_application_protocol_must_be_ours_if_there_is_one() {
 }
 
 /// Whether the second of two handshakes resumes the first's session.
-async fn resumes(
-    client: &Arc<ClientConfig>,
-    first: &Arc<ServerConfig>,
-    second: &Arc<ServerConfig>,
-) -> bool {
+async fn resumes(client: &Arc<ClientConfig>, first: &Arc<Config>, second: &Arc<Config>) -> bool {
     let (seen, accepted) = shake(client, "a.example", |_| Some(first.clone())).await;
     assert!(!seen.unwrap().resumed && !accepted.unwrap().resumed);
     let (seen, accepted) = shake(client, "a.example", |_| Some(second.clone())).await;
@@ -173,10 +169,20 @@ async fn machines_with_the_same_ticket_keys_share_sessions() {
     let two = serving_with(&settings, &files, &[], &Shared::new());
     assert!(resumes(&fresh_client(&version::TLS13, true), &one, &two).await);
 
+    // A new key comes, and what the old one sealed still opens.
+    desk.write("new.key", [4; 48]);
+    let keys = vec![desk.path("new.key"), desk.path("ticket.key")];
+    let settings = Settings { session_ticket_keys: keys, ..Settings::default() };
+    let both = serving_with(&settings, &files, &[], &Shared::new());
+    assert!(resumes(&fresh_client(&version::TLS13, true), &one, &both).await);
+    assert!(resumes(&fresh_client(&version::TLS12, true), &one, &both).await);
+    assert!(!resumes(&fresh_client(&version::TLS13, true), &both, &one).await);
+
     let (shared, lost) = (Shared::new(), vec![desk.path("lost.key")]);
     let settings = Settings { session_ticket_keys: lost, ..Settings::default() };
-    let (three, fault) = config(&settings, identity(&files), &[], &shared);
-    assert!(fault.unwrap().to_string().contains("lost.key"));
+    let (three, faults) = config(&settings, identity(&files), &[], &shared);
+    assert_eq!(shared.faults(&settings), faults);
+    assert!(faults[0].to_string().contains("lost.key"));
     assert!(resumes(&fresh_client(&version::TLS13, true), &three, &three).await, "random keys");
 }
 
@@ -211,6 +217,52 @@ async fn versions_that_are_off_are_refused() {
     let (seen, accepted) = shake(&old, "a.example", |_| Some(config.clone())).await;
     assert!(seen.unwrap_err().to_string().contains("ProtocolVersion"));
     assert!(matches!(accepted, Err(Error::Incompatible(_))), "{accepted:?}");
+}
+
+#[tokio::test]
+async fn the_hybrid_key_exchange_is_there_unless_it_is_left_out() {
+    let (desk, shared) = (Desk::new(), Shared::new());
+    let files = [desk.make("a", "a.example")];
+    let only = |group: rustls::NamedGroup| {
+        let mut own = CryptoProvider::clone(provider());
+        own.kx_groups = suites::groups(&[group]);
+        let client = ClientConfig::builder_with_provider(Arc::new(own))
+            .with_protocol_versions(&[&version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone))
+            .with_no_client_auth();
+        Arc::new(client)
+    };
+    let hybrid = only(rustls::NamedGroup::X25519MLKEM768);
+    let config = serving(&files, &[], &shared);
+    assert_eq!(
+        config.tls.crypto_provider().kx_groups[0].name(),
+        rustls::NamedGroup::X25519MLKEM768
+    );
+    let (seen, _) = shake(&hybrid, "a.example", |_| Some(config)).await;
+    assert!(seen.is_ok());
+    let settings = Settings { curves: vec![rustls::NamedGroup::X25519], ..Settings::default() };
+    let config = serving_with(&settings, &files, &[], &shared);
+    let (seen, accepted) = shake(&hybrid, "a.example", |_| Some(config)).await;
+    assert!(seen.is_err() && matches!(accepted, Err(Error::Incompatible(_))), "{accepted:?}");
+}
+
+#[tokio::test]
+async fn early_data_is_never_taken() {
+    let (desk, shared) = (Desk::new(), Shared::new());
+    let config = serving(&[desk.make("a", "a.example")], &[], &shared);
+    assert_eq!(config.tls.max_early_data_size, 0);
+    let mut client = ClientConfig::clone(&fresh_client(&version::TLS13, true));
+    client.enable_early_data = true;
+    let client = Arc::new(client);
+    for resumed in [false, true] {
+        let (seen, _) = shake(&client, "a.example", |_| Some(config.clone())).await;
+        assert_eq!(seen.unwrap().resumed, resumed);
+    }
+    let name = ServerName::try_from("a.example").unwrap();
+    let mut session = rustls::ClientConnection::new(client, name).unwrap();
+    assert!(session.early_data().is_none(), "its ticket allows none");
 }
 
 #[tokio::test]

@@ -22,7 +22,11 @@ pub fn offer(starttls: StartTls) -> Offer {
 pub fn play(offer: &Offer, secure: bool, script: &str) {
     let elsewhere = Offer {
         name: "elsewhere".to_owned(),
-        mechanisms: offer.mechanisms.without(Mechanism::AuthLogin),
+        mechanisms: offer
+            .mechanisms
+            .iter()
+            .filter(|one| *one != Mechanism::AuthLogin)
+            .fold(Mechanisms::default(), Mechanisms::with),
         ..offer.clone()
     };
     let guest = Guest { secure, salt: "1896.697170952".into(), ..Guest::default() };
