@@ -106,6 +106,17 @@ service auth {
 }
 ";
 
+    /// A master with the password `pw`, who opens everybody's mailbox as the authentication
+    /// identity of SASL PLAIN, or as `mailbox*master`.
+    pub const MASTER: &str = "
+auth_master_user_separator = *
+passdb {
+  driver = static
+  master = yes
+  args = user=master password=pw
+}
+";
+
     /// LMTP at [`Dovecot::lmtp`].
     pub const LMTP: &str = "
 protocols = $protocols lmtp

@@ -99,7 +99,7 @@ impl<'a> Sender<'a> {
     /// By msmtp.
     #[track_caller]
     pub fn msmtp(&self, site: &Site, message: &str) -> Run {
-        private(site, "password", self.password);
+        private(site, "password", &format!("{}\n", self.password));
         let mut msmtp = Command::new("msmtp");
         msmtp.arg(format!("--host={}", self.host())).arg(format!("--port={}", self.port()));
         msmtp.args([&format!("--from={FROM}"), "--timeout=30", "--domain=client.test"]);
