@@ -100,7 +100,9 @@ pub enum Action {
     SayInConfidence(Secret),
     /// The peer broke its protocol, and that counts: words for the log. The answer is said apart.
     Breach(String),
-    /// The same, and what follows cannot be read as commands any more: the dialogue closes.
+    /// Words for the log, of something that does not count: they follow `client `.
+    Note(String),
+    /// A breach as well, and what follows cannot be read as commands any more: the dialogue closes.
     OutOfStep(String),
     StartTls,
     /// Ask the desk what an exchange cannot know by itself.

@@ -127,7 +127,7 @@ impl<D: Dialogue> Player<D> {
             match action {
                 Action::Say(bytes) => self.say(':', &bytes),
                 Action::SayInConfidence(secret) => self.say('!', secret.reveal()),
-                Action::Breach(_) | Action::OutOfStep(_) => {}
+                Action::Breach(_) | Action::Note(_) | Action::OutOfStep(_) => {}
                 Action::Consult(question) => {
                     self.told.push_back(consult(&question));
                     self.waits = true;

@@ -274,6 +274,10 @@ impl Watcher for Session {
         self.log(Level::Info, Some("in auth state"), format_args!("client sent {words}"));
     }
 
+    fn note(&self, words: &str) {
+        self.log(Level::Info, Some("in auth state"), format_args!("client {words}"));
+    }
+
     fn ruling(&self, is_going_on: bool) {
         self.permit.keep(is_going_on);
     }

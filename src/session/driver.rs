@@ -44,6 +44,9 @@ pub trait Watcher: Sync {
     /// The peer broke its protocol, in words for the log.
     fn breach(&self, words: &str);
 
+    /// The peer did something that is worth a line, and no breach.
+    fn note(&self, _words: &str) {}
+
     /// So broken that nothing behind it can be read.
     fn out_of_step(&self, words: &str);
 
@@ -218,6 +221,7 @@ impl<D: Dialogue> Drive<D> {
                     Action::Say(bytes) => self.say(&bytes),
                     Action::SayInConfidence(secret) => self.say(secret.reveal()),
                     Action::Breach(words) => watcher.breach(&words),
+                    Action::Note(words) => watcher.note(&words),
                     Action::OutOfStep(words) => watcher.out_of_step(&words),
                     Action::StartTls => {
                         self.start_tls(upgrade).await?;

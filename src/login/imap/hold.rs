@@ -45,7 +45,7 @@ pub fn front(input: &[u8]) {
             assert_eq!(controls, 2 * ends, "what is said has whole lines only");
             Then::Go
         }
-        Action::Breach(words) | Action::OutOfStep(words) => {
+        Action::Breach(words) | Action::Note(words) | Action::OutOfStep(words) => {
             assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
             Then::Go
         }
@@ -124,6 +124,7 @@ pub fn back(input: &[u8]) {
         }
         Action::Breach(_)
         | Action::OutOfStep(_)
+        | Action::Note(_)
         | Action::Consult(_)
         | Action::Rule(_)
         | Action::Admit

@@ -33,7 +33,7 @@ pub fn front(input: &[u8]) {
             assert!(known.iter().any(|word| first.starts_with(word)));
             Then::Go
         }
-        Action::Breach(words) | Action::OutOfStep(words) => {
+        Action::Breach(words) | Action::Note(words) | Action::OutOfStep(words) => {
             assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
             Then::Go
         }

@@ -102,7 +102,7 @@ pub fn front(input: &[u8]) {
             are_replies(&bytes);
             Then::Go
         }
-        Action::Breach(words) | Action::OutOfStep(words) => {
+        Action::Breach(words) | Action::Note(words) | Action::OutOfStep(words) => {
             assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
             Then::Go
         }
@@ -188,6 +188,7 @@ pub fn back(input: &[u8]) {
         }
         Action::Breach(_)
         | Action::OutOfStep(_)
+        | Action::Note(_)
         | Action::Consult(_)
         | Action::Rule(_)
         | Action::Admit

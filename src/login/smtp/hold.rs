@@ -104,7 +104,7 @@ fn front_of<F: Flavour>(choice: u8, fate: u8, input: &[u8]) {
             assert!(whole, "{}", bytes.escape_ascii());
             Then::Go
         }
-        Action::Breach(words) | Action::OutOfStep(words) => {
+        Action::Breach(words) | Action::Note(words) | Action::OutOfStep(words) => {
             assert!(words.bytes().all(|byte| !byte.is_ascii_control()));
             Then::Go
         }

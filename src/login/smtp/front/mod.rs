@@ -33,7 +33,7 @@ use super::{Flavour, Smtp};
 use crate::login::exchange::{self, Exchange, Step};
 use crate::login::{
     Action, Attempt, Claims, Dialogue, Envelope, Event, Granted, Guest, Helo, Kind, Mechanism,
-    Offer, Refusal, Secret, StartTls, Words,
+    Offer, Refusal, Secret, StartTls, Words, passable,
 };
 use crate::wire::Parsed;
 use crate::wire::sasl;
@@ -204,8 +204,14 @@ impl<F: Flavour> Dialogue for Front<F> {
             // Mail without a login.
             (
                 state @ S::Ready { .. },
-                E::Command(Said(C::Mail(_))) | E::Breach(Error::Argument("MAIL")),
+                event @ (E::Command(Said(C::Mail(_))) | E::Breach(Error::Argument("MAIL"))),
             ) if !self.relays() => {
+                // nginx's words, which filters look for.
+                let line = match event {
+                    E::Command(Said(C::Mail(line))) => passable(line),
+                    _ => "MAIL".to_owned(),
+                };
+                act.push(Action::Note(format!("was rejected: \"{line}\"")));
                 say(act, NEEDS_LOGIN);
                 state
             }
