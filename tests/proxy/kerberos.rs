@@ -7,8 +7,9 @@ use std::process::Command;
 
 use crate::scene::TO_BACKEND;
 use crate::support::{
-    Ca, Client, Dovecot, FakeUpstream, Gatepost, GssClient, Kdc, Manners, Protocol, Run, Site,
-    command, encoded, fill, imap, is_alive, mail, pop3, run, send, threads, until,
+    Ca, Client, Dovecot, FakeUpstream, Gatepost, GssClient, Kdc, Manners, Postfix, Protocol, Run,
+    SUBMISSION, Site, command, encoded, fill, imap, is_alive, mail, message, pop3, run, send,
+    threads, until,
 };
 
 /// A realm, an upstream, and gatepost between them.
@@ -28,6 +29,7 @@ proxy_master_password_file @dir@/master;
 @more@
 server { listen @ip@:@imap@; protocol imap; imap_auth plain gssapi; }
 server { listen @ip@:@pop3@; protocol pop3; pop3_auth plain gssapi; }
+server { listen @ip@:@submission@; protocol smtp; smtp_auth plain gssapi; }
 ";
 
 #[track_caller]
@@ -39,6 +41,8 @@ fn start(kdc: &Kdc, up: SocketAddr, keytab: &Path, more: &str) -> Gatepost {
     Gatepost::within(site, &mail(&format!("{TO_BACKEND}{CONF}")), &values, &kdc.env())
 }
 
+const SERVICES: &[&str] = &["imap/mail.test", "pop/mail.test", "smtp/mail.test"];
+
 impl Realm {
     #[track_caller]
     fn new(protocol: Protocol, more: &str) -> Self {
@@ -48,7 +52,7 @@ impl Realm {
             Protocol::Pop3 => FakeUpstream::start(pop3(Manners::pop3())),
         };
         let tickets = kdc.user("alice", "secret");
-        let keytab = kdc.keytab("mail.keytab", &["imap/mail.test", "pop/mail.test"]);
+        let keytab = kdc.keytab("mail.keytab", SERVICES);
         let gatepost = start(&kdc, upstream.addr(), &keytab, more);
         Self { kdc, tickets, upstream, gatepost }
     }
@@ -137,6 +141,27 @@ fn curl_comes_with_a_ticket() {
     curl(&[("KRB5CCNAME", realm.tickets.clone())]).worked();
     let without = curl(&[("KRB5CCNAME", realm.kdc.path("none"))]);
     assert_ne!(without.code, Some(0), "{}", without.said());
+}
+
+#[test]
+fn curl_submits_with_a_ticket() {
+    let ca = Ca::new();
+    let users = [("alice", "x")];
+    let dovecot = Dovecot::adding(&ca, &users, &[Dovecot::MASTER, Dovecot::SASL], &[]);
+    let postfix = Postfix::start(&ca, &dovecot);
+    let kdc = Kdc::start();
+    let tickets = kdc.user("alice", "secret");
+    let keytab = kdc.keytab("mail.keytab", SERVICES);
+    let gatepost = start(&kdc, postfix.submission(), &keytab, "");
+    gatepost.site.write("message", message("by ticket", 3));
+    let mut curl = Command::new("curl");
+    curl.args(["-sSv", "--max-time", "30", "--user", ":", "--login-options", "AUTH=GSSAPI"]);
+    curl.args(["--resolve", &format!("mail.test:{SUBMISSION}:{}", gatepost.site.ip)]);
+    curl.args(["--mail-from", "bob@b.test", "--mail-rcpt", "alice@a.test", "--upload-file"]);
+    curl.arg(gatepost.site.path("message")).arg(format!("smtp://mail.test:{SUBMISSION}/pc.test"));
+    run(curl.envs(kdc.env()).env("KRB5CCNAME", &tickets), "").worked();
+    postfix.receives("Subject: by ticket");
+    postfix.logs(&["sasl_method=PLAIN", "sasl_username=alice"]);
 }
 
 #[test]
@@ -294,13 +319,10 @@ fn a_keytab_without_our_service_is_no_configuration() {
 #[test]
 fn a_ticket_reaches_a_mailbox_of_dovecot() {
     let ca = Ca::new();
-    let users = [("alice", "x"), ("master", "pw")];
-    let more = "auth_master_user_separator = *\npassdb {\n driver = passwd-file\n master = yes\n \
-                args = scheme=PLAIN username_format=%u @dir@/users\n}\n";
-    let dovecot = Dovecot::adding(&ca, &users, &[more], &[]);
+    let dovecot = Dovecot::adding(&ca, &[("alice", "x")], &[Dovecot::MASTER], &[]);
     let kdc = Kdc::start();
     let tickets = kdc.user("alice", "secret");
-    let keytab = kdc.keytab("mail.keytab", &["imap/mail.test", "pop/mail.test"]);
+    let keytab = kdc.keytab("mail.keytab", SERVICES);
     let gatepost = start(&kdc, dovecot.clear(Protocol::Imap), &keytab, "");
     let mut client = Client::greeted(Protocol::Imap, gatepost.imap());
     let end = play(&mut client, &mut GssClient::new(&kdc, &tickets, "imap@mail.test", ""));

@@ -30,6 +30,8 @@ mod process;
 mod relay;
 mod reload;
 mod services;
+mod submission;
 mod tls;
+mod tokens;
 mod upgrade;
 mod upstreams;

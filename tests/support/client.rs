@@ -232,6 +232,34 @@ impl Client {
         }
     }
 
+    /// IMAP: brings a token by XOAUTH2 or OAUTHBEARER. Gives the error challenge, decoded, if there
+    /// was one (RFC 7628 §3.2.2), and the last line, without its tag.
+    #[track_caller]
+    pub fn bring_token(
+        &mut self,
+        mechanism: &str,
+        user: &str,
+        token: &str,
+    ) -> (Option<String>, String) {
+        let (message, heard) = match mechanism {
+            "XOAUTH2" => (format!("user={user}\x01auth=Bearer {token}\x01\x01"), ""),
+            _ => (format!("n,a={user},\x01auth=Bearer {token}\x01\x01"), "AQ=="),
+        };
+        let tag = self.next_tag();
+        self.say(&format!("{tag} AUTHENTICATE {mechanism} {}", encoded(&message)));
+        let mut challenge = None;
+        loop {
+            let line = self.line();
+            if let Some(text) = line.strip_prefix("+ ") {
+                let text = STANDARD.decode(text).unwrap();
+                challenge = Some(String::from_utf8(text).unwrap());
+                self.say(heard);
+            } else if let Some(end) = line.strip_prefix(&format!("{tag} ")) {
+                return (challenge, end.to_owned());
+            }
+        }
+    }
+
     /// Logs in, and is let in.
     #[track_caller]
     pub fn log_in(&mut self, mechanism: Mechanism, user: &str, password: &str) {

@@ -106,6 +106,17 @@ service auth {
 }
 ";
 
+    /// A master with the password `pw`, who opens everybody's mailbox as the authentication
+    /// identity of SASL PLAIN, or as `mailbox*master`.
+    pub const MASTER: &str = "
+auth_master_user_separator = *
+passdb {
+  driver = static
+  master = yes
+  args = user=master password=pw
+}
+";
+
     /// LMTP at [`Dovecot::lmtp`].
     pub const LMTP: &str = "
 protocols = $protocols lmtp
@@ -181,12 +192,13 @@ passdb {
         Self::begin(site, ca, users, "Dovecot ready.", "127.0.0.0/8", &more)
     }
 
-    /// One that asks `provider` about the tokens of XOAUTH2 and OAUTHBEARER.
+    /// One that asks `provider` about the tokens of XOAUTH2 and OAUTHBEARER, with `more` to its
+    /// configuration.
     #[track_caller]
-    pub fn asking(ca: &Ca, users: &[(&str, &str)], provider: &Provider) -> Self {
+    pub fn asking(ca: &Ca, users: &[(&str, &str)], provider: &Provider, more: &[&str]) -> Self {
         let site = Site::new();
         site.write("oauth2.conf", provider.for_dovecot());
-        let more = super::fill(&site, Self::OAUTH, &[]);
+        let more = super::fill(&site, &[&[Self::OAUTH], more].concat().concat(), &[]);
         Self::begin(site, ca, users, "Dovecot ready.", "127.0.0.0/8", &more)
     }
 

@@ -48,6 +48,6 @@ pub use process::{Run, end, is_alive, pss_kib, rss_kib, run, send, threads, uid}
 pub use sieve::{Said, Sieve};
 pub use talk::Talk;
 pub use tls::Tls;
-pub use tools::{Security, Sender, sieve_connect};
+pub use tools::{Security, Sender, message, sieve_connect};
 pub use upstream::{FakeUpstream, Manners, imap, pop3};
 pub use wait::{PATIENCE, Waiting, until};

@@ -37,6 +37,12 @@ pub struct Sender<'a> {
     pub certificate: Option<(&'a Path, &'a Path)>,
 }
 
+/// A message of so many lines, from [`FROM`] to [`TO`].
+pub fn message(subject: &str, lines: usize) -> String {
+    let body: String = (0..lines).map(|line| format!("line {line} of a mail\r\n")).collect();
+    format!("From: {FROM}\r\nTo: {TO}\r\nSubject: {subject}\r\n\r\n{body}")
+}
+
 pub const FROM: &str = "bob@b.test";
 pub const TO: &str = "alice@a.test";
 
@@ -93,7 +99,7 @@ impl<'a> Sender<'a> {
     /// By msmtp.
     #[track_caller]
     pub fn msmtp(&self, site: &Site, message: &str) -> Run {
-        private(site, "password", self.password);
+        private(site, "password", &format!("{}\n", self.password));
         let mut msmtp = Command::new("msmtp");
         msmtp.arg(format!("--host={}", self.host())).arg(format!("--port={}", self.port()));
         msmtp.args([&format!("--from={FROM}"), "--timeout=30", "--domain=client.test"]);
