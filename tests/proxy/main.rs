@@ -27,6 +27,7 @@ mod peers;
 mod pop3;
 mod privilege;
 mod process;
+mod regressions;
 mod relay;
 mod reload;
 mod services;

@@ -24,6 +24,9 @@ pub enum Lack {
     Master,
     #[error("wants TLS with the upstream, which \"proxy_ssl_trusted_certificate\" does not allow")]
     Tls,
+    /// The client's fault, not ours: it is told that it may not.
+    #[error("nobody judges whom it acts for under \"proxy_smtp_auth off\"")]
+    Judge,
 }
 
 impl Credentials {
@@ -46,8 +49,14 @@ impl Credentials {
         let smtp_auth = match (is_smtp, tells.smtp_auth) {
             (false, _) => SmtpAuth::Off,
             (true, _) if attempt.mechanism == Mechanism::Unasked => SmtpAuth::Off,
-            // Who has vouched for the login, has: XCLIENT tells the rest.
-            (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) if route.is_checked => {
+            // Who has vouched for the login, has: XCLIENT tells the rest. But nobody has vouched for
+            // whom it acts for: that is for the upstream to judge.
+            (true, SmtpLogin::As(SmtpAuth::Off)) if route.is_checked && authzid.is_some() => {
+                return Err(Lack::Judge);
+            }
+            (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off))
+                if route.is_checked && authzid.is_none() =>
+            {
                 SmtpAuth::Off
             }
             (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) => SmtpAuth::Any,

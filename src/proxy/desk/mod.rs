@@ -230,6 +230,11 @@ impl<'a> Desk<'a> {
 
     /// The login cannot be made, for want of something that an admin must see to.
     fn lacks(&self, lack: Lack, route: &Route) -> Refusal {
+        if lack == Lack::Judge {
+            let words = format!("client login failed: \"{lack}\"");
+            self.session.log(Level::Info, Some("in auth state"), words);
+            return Refusal::new(Kind::Forbidden);
+        }
         let words = match &route.handler {
             Some(handler) => format!("auth http server {handler} {lack}"),
             None => format!("the route {lack}"),

@@ -1,0 +1,80 @@
+//! What was wrong once.
+
+use crate::support::{FakeLookup, FakeUpstream, Gatepost, SUBMISSION, Site, Talk, encoded, mail};
+
+/// A gatepost that asks `lookup` where to go, with `inside` in its `mail` block.
+fn asking(lookup: &FakeLookup, inside: &str) -> Gatepost {
+    let conf = mail(&format!(
+        "auth_http http://@lookup@/auth; {inside}
+         server {{ listen @ip@:@imap@; protocol imap; }}
+         server {{ listen @ip@:@submission@; protocol smtp; }}"
+    ));
+    Gatepost::start(Site::new(), &conf, &[("lookup", &lookup.addr())])
+}
+
+/// An SMTP server that lists `capabilities`, and takes everything but what it does not list.
+fn smtp(capabilities: &'static str) -> FakeUpstream {
+    FakeUpstream::start(move |talk: &mut Talk| {
+        talk.try_say("220 up ESMTP")?;
+        loop {
+            let line = talk.try_line()?;
+            match line.split(' ').next().unwrap_or_default() {
+                "EHLO" => {
+                    let lines = capabilities.split('|');
+                    let lines: String = lines.map(|line| format!("250-{line}\r\n")).collect();
+                    talk.try_send(format!("250-up\r\n{lines}250 HELP\r\n").as_bytes())?;
+                }
+                "XCLIENT" if capabilities.contains("XCLIENT") => talk.try_say("220 up ESMTP")?,
+                "AUTH" if capabilities.contains("AUTH") => talk.try_say("235 2.7.0 in")?,
+                "XCLIENT" | "AUTH" => talk.try_say("503 5.5.1 what?")?,
+                _ => talk.try_say("250 2.0.0 ok")?,
+            }
+        }
+    })
+}
+
+fn submission(gatepost: &Gatepost) -> Talk {
+    let mut client = Talk::try_connect(None, (gatepost.site.ip, SUBMISSION).into()).unwrap();
+    client.hears("220 ");
+    client.say("EHLO client.test");
+    while !client.hears("250").starts_with("250 ") {}
+    client
+}
+
+/// The handler has checked bob's password, and knows nothing of victim.
+#[test]
+fn nobody_sends_as_another_where_no_upstream_judges_it() {
+    for (said, separator) in [("victim\0bob\0pw", "off"), ("\0victim*bob\0pw", "*")] {
+        let auth = format!("AUTH PLAIN {}", encoded(said));
+        let inside = format!("login_master_separator \"{separator}\";");
+        // The upstream hears whose password it is, and for whom: it judges.
+        let upstream = smtp("XCLIENT ADDR LOGIN|AUTH PLAIN");
+        let lookup = FakeLookup::to(upstream.addr());
+        let gatepost = asking(&lookup, &inside);
+        let mut client = submission(&gatepost);
+        client.say(&auth);
+        client.hears("235 ");
+        upstream.hears(&format!("AUTH PLAIN {}", encoded("victim\0bob\0pw")));
+        // One who is himself is vouched for.
+        let mut client = submission(&gatepost);
+        client.say(&format!("AUTH PLAIN {}", encoded("\0bob\0pw")));
+        client.hears("235 ");
+        upstream.hears("LOGIN=bob");
+        assert!(!upstream.heard().join("\n").contains("LOGIN=victim"), "{:?}", upstream.heard());
+
+        // It cannot judge, or is not asked to.
+        for (capabilities, more, refusal) in [
+            ("XCLIENT ADDR LOGIN", "", "454 4.7.0"),
+            ("XCLIENT ADDR LOGIN|AUTH PLAIN", "proxy_smtp_auth off;", "535 5.7.1"),
+        ] {
+            let upstream = smtp(capabilities);
+            let lookup = FakeLookup::to(upstream.addr());
+            let gatepost = asking(&lookup, &format!("{inside} {more}"));
+            let mut client = submission(&gatepost);
+            client.say(&auth);
+            client.hears(refusal);
+            let heard = upstream.heard().join("\n");
+            assert!(!heard.contains("LOGIN=victim"), "{heard}");
+        }
+    }
+}
