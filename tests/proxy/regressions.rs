@@ -1,6 +1,13 @@
 //! What was wrong once.
 
-use crate::support::{FakeLookup, FakeUpstream, Gatepost, SUBMISSION, Site, Talk, encoded, mail};
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::{
+    Asked, FakeLookup, FakeUpstream, Gatepost, IMAP, SUBMISSION, Site, Talk, answer, encoded, mail,
+};
 
 /// A gatepost that asks `lookup` where to go, with `inside` in its `mail` block.
 fn asking(lookup: &FakeLookup, inside: &str) -> Gatepost {
@@ -41,6 +48,11 @@ fn submission(gatepost: &Gatepost) -> Talk {
     client
 }
 
+fn towards(to: SocketAddr, more: &[(&str, &str)]) -> String {
+    let (ip, port) = (to.ip().to_string(), to.port().to_string());
+    answer(&[&[("Auth-Status", "OK"), ("Auth-Server", &*ip), ("Auth-Port", &*port)], more].concat())
+}
+
 /// The handler has checked bob's password, and knows nothing of victim.
 #[test]
 fn nobody_sends_as_another_where_no_upstream_judges_it() {
@@ -76,5 +88,37 @@ fn nobody_sends_as_another_where_no_upstream_judges_it() {
             let heard = upstream.heard().join("\n");
             assert!(!heard.contains("LOGIN=victim"), "{heard}");
         }
+    }
+}
+
+/// Guesses at the password of `user`; gives our challenge without its nonce, and what is said to
+/// the guess, until the end.
+fn guess(gatepost: &Gatepost, user: &str) -> (String, String) {
+    let mut client = Talk::try_connect(None, (gatepost.site.ip, IMAP).into()).unwrap();
+    client.hears("* OK ");
+    let first = encoded(&format!("n,,n={user},r=nonce"));
+    client.say(&format!("a AUTHENTICATE SCRAM-SHA-256 {first}"));
+    let challenge = client.hears("+ ")[2..].to_owned();
+    let challenge = String::from_utf8(STANDARD.decode(&challenge).unwrap()).unwrap();
+    let (nonce, rest) = challenge.split_once(',').unwrap();
+    let proof = encoded(&"x".repeat(32));
+    client.say(&encoded(&format!("c=biws,{nonce},p={proof}")));
+    (rest.rsplit(',').next().unwrap().to_owned(), client.left_unsaid())
+}
+
+#[test]
+fn a_guess_by_scram_does_not_tell_who_is_known() {
+    const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+        WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    let lookup = FakeLookup::start(|asked: &Asked| match asked.get("Auth-User") {
+        "known" => towards(([127, 0, 0, 1], 9).into(), &[("Auth-Verifier", VERIFIER)]),
+        "waits" => answer(&[("Auth-Status", "No such user"), ("Auth-Wait", "1")]),
+        _ => answer(&[("Auth-Status", "No such user")]),
+    });
+    let gatepost = asking(&lookup, "imap_auth scram-sha-256;");
+    let known = guess(&gatepost, "known");
+    assert!(known.1.starts_with("a NO [AUTHENTICATIONFAILED] "), "{known:?}");
+    for user in ["unknown", "waits"] {
+        assert_eq!(guess(&gatepost, user), known, "{user}");
     }
 }

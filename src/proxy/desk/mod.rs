@@ -142,14 +142,17 @@ impl<'a> Desk<'a> {
             return Err(Refusal::new(Kind::Unavailable));
         }
         let (attempt, suffix) = understand(site, attempt);
+        if attempt.disproved {
+            // One that nobody knows hears the same as one whose password is wrong, whatever a handler
+            // has said of it. And as with a handler, who is not made to wait is sent away: guessing
+            // costs a connection each time.
+            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
+            return Err(Refusal { close: true, ..Refusal::new(Kind::BadCredentials) });
+        }
         let mut route = match found {
             Some(found) => found?,
             None => self.find(site, &attempt).await?,
         };
-        if attempt.disproved {
-            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
-            return Err(Refusal::new(Kind::BadCredentials));
-        }
         self.check(&attempt, &route)?;
         session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
@@ -340,8 +343,12 @@ impl<'a> Desk<'a> {
         self.note(&site, &attempt);
         let (known, _) = understand(&site, &attempt);
         let found = Box::pin(self.find(&site, &known)).await;
+        let is_for_later = |refusal: &Refusal| {
+            matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
+                || refusal.code.as_deref().is_some_and(|code| code.starts_with('4'))
+        };
         if let Err(refusal) = &found
-            && matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
+            && is_for_later(refusal)
         {
             self.conclude(&site, attempt.mechanism, &found);
             return Err(refusal.clone());
