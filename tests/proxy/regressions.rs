@@ -91,6 +91,28 @@ fn nobody_sends_as_another_where_no_upstream_judges_it() {
     }
 }
 
+#[test]
+fn nobody_sends_under_our_address_without_a_login() {
+    for (capabilities, more, is_sent) in [
+        ("XCLIENT ADDR NAME", "", true),
+        ("SIZE 1000", "", false),
+        ("SIZE 1000", "xclient on;", false),
+        ("SIZE 1000", "xclient off;", true),
+    ] {
+        let upstream = smtp(capabilities);
+        let lookup = FakeLookup::to(upstream.addr());
+        let gatepost = asking(&lookup, &format!("smtp_auth none; {more}"));
+        let mut client = submission(&gatepost);
+        client.say("MAIL FROM:<a@b.test>");
+        client.hears("250 ");
+        client.say("RCPT TO:<c@d.test>");
+        client.hears(if is_sent { "250 " } else { "451 4.3.0" });
+        let heard = upstream.heard().join("\n");
+        assert_eq!(heard.contains("RCPT"), is_sent, "{capabilities}, {more}: {heard}");
+        assert_eq!(heard.contains("XCLIENT"), more != "xclient off;", "{heard}");
+    }
+}
+
 /// Guesses at the password of `user`; gives our challenge without its nonce, and what is said to
 /// the guess, until the end.
 fn guess(gatepost: &Gatepost, user: &str) -> (String, String) {

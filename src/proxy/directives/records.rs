@@ -323,7 +323,10 @@ pub const DIRECTIVES: &[Directive] = &[
         within: TELL,
         default: "auto",
         doc: "Whether an upstream is told who the client is by `XCLIENT`: `auto` if its greeting or \
-              its capabilities offer it, `on` always, `off` never. A refusal is ignored. SMTP upstreams \
+              its capabilities offer it, `on` always, `off` never. A refusal is ignored, but \
+              where nobody logs in (`smtp_auth none`): there `auto` is `on`, unless a PROXY header \
+              tells who the client is, and a refusal ends it, lest the client send under our \
+              address. SMTP upstreams \
               are told the attributes they list, of `NAME ADDR PORT PROTO HELO LOGIN DESTADDR \
               DESTPORT`; `on` with one that lists none: nginx's `ADDR LOGIN NAME`. POP3 and ManageSieve \
               as Dovecot has it.",
