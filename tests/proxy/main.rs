@@ -23,6 +23,7 @@ mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod nginx;
 mod peers;
 mod pop3;
 mod privilege;
