@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::scene::TO_BACKEND;
 use crate::support::{
-    Asked, FakeLookup, FakeUpstream, Gatepost, IMAP, SUBMISSION, Site, Talk, answer, encoded, mail,
+    Asked, FakeLookup, FakeUpstream, Gatepost, IMAP, SUBMISSION, Site, Talk, answer, command,
+    encoded, fill, mail, run,
 };
 
 /// A gatepost that asks `lookup` where to go, with `inside` in its `mail` block.
@@ -143,4 +145,26 @@ fn a_guess_by_scram_does_not_tell_who_is_known() {
     for user in ["unknown", "waits"] {
         assert_eq!(guess(&gatepost, user), known, "{user}");
     }
+}
+
+#[test]
+fn a_mechanism_that_cannot_succeed_is_told() {
+    let conf = |auth: &str| {
+        mail(&format!(
+            "{TO_BACKEND} imap_auth {auth}; server {{ listen @ip@:@imap@; protocol imap; }}"
+        ))
+    };
+    let up: SocketAddr = ([127, 0, 0, 1], 9).into();
+    let site = Site::new();
+    site.write("conf/gatepost.conf", fill(&site, &conf("cram-md5 scram-sha-256"), &[("up", &up)]));
+    let tested = run(command(&site).arg("-t"), "");
+    let told =
+        "[emerg] \"imap_auth\": cram-md5, scram-sha-256 cannot succeed without \"auth_http\"";
+    assert_eq!(tested.code, Some(1));
+    assert!(tested.err.contains(told), "{}", tested.err);
+
+    let gatepost = Gatepost::start(Site::new(), &conf("plain cram-md5"), &[("up", &up)]);
+    gatepost.logs("\"imap_auth\": cram-md5 cannot succeed without \"auth_http\"");
+    let mut client = Talk::try_connect(None, (gatepost.site.ip, IMAP).into()).unwrap();
+    assert!(!client.hears("* OK ").contains("CRAM-MD5"));
 }
