@@ -115,9 +115,9 @@ fn nobody_sends_under_our_address_without_a_login() {
     }
 }
 
-/// Guesses at the password of `user`; gives our challenge without its nonce, and what is said to
-/// the guess, until the end.
-fn guess(gatepost: &Gatepost, user: &str) -> (String, String) {
+/// Guesses at the password of `user`; gives the salt and the count of our challenge, and what is said
+/// to the guess, until the end.
+fn guess(gatepost: &Gatepost, user: &str) -> (String, (String, String)) {
     let mut client = Talk::try_connect(None, (gatepost.site.ip, IMAP).into()).unwrap();
     client.hears("* OK ");
     let first = encoded(&format!("n,,n={user},r=nonce"));
@@ -127,7 +127,8 @@ fn guess(gatepost: &Gatepost, user: &str) -> (String, String) {
     let (nonce, rest) = challenge.split_once(',').unwrap();
     let proof = encoded(&"x".repeat(32));
     client.say(&encoded(&format!("c=biws,{nonce},p={proof}")));
-    (rest.rsplit(',').next().unwrap().to_owned(), client.left_unsaid())
+    let (salt, count) = rest.rsplit_once(',').unwrap();
+    (salt.to_owned(), (count.to_owned(), client.left_unsaid()))
 }
 
 #[test]
@@ -139,11 +140,14 @@ fn a_guess_by_scram_does_not_tell_who_is_known() {
         "waits" => answer(&[("Auth-Status", "No such user"), ("Auth-Wait", "1")]),
         _ => answer(&[("Auth-Status", "No such user")]),
     });
-    let gatepost = asking(&lookup, "imap_auth scram-sha-256;");
-    let known = guess(&gatepost, "known");
+    let gatepost = asking(&lookup, "imap_auth scram-sha-256; login_suffixes /tb;");
+    let (known_salt, known) = guess(&gatepost, "known");
     assert!(known.1.starts_with("a NO [AUTHENTICATIONFAILED] "), "{known:?}");
+    assert_eq!(guess(&gatepost, "known/tb").0, known_salt);
     for user in ["unknown", "waits"] {
-        assert_eq!(guess(&gatepost, user), known, "{user}");
+        let (salt, said) = guess(&gatepost, user);
+        assert_eq!(said, known, "{user}");
+        assert_eq!(guess(&gatepost, &format!("{user}/tb")).0, salt, "{user}");
     }
 }
 

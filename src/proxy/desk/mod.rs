@@ -359,7 +359,8 @@ impl<'a> Desk<'a> {
             let words = "auth http server sent no verifier that can be read";
             self.session.log(Level::Error, Some("in http auth state"), words);
         }
-        let verifier = verifier.unwrap_or_else(|| Verifier::fake(&attempt.user, &FAKES[..]));
+        // By the name that is looked up: one that is known has the same salt with any suffix.
+        let verifier = verifier.unwrap_or_else(|| Verifier::fake(&known.user, &FAKES[..]));
         let Attempt { user, authzid, .. } = attempt;
         let asked = Asked { user, authzid, found };
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
