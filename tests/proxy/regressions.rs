@@ -115,6 +115,25 @@ fn nobody_sends_under_our_address_without_a_login() {
     }
 }
 
+/// Two that trust each other, and send each login back.
+#[test]
+fn a_loop_of_smtp_proxies_ends() {
+    let sites = [Site::new(), Site::new()];
+    let addresses = [&sites[0], &sites[1]].map(|site| SocketAddr::from((site.ip, SUBMISSION)));
+    let conf = mail(
+        "route { default @other@; } set_real_ip_from 127.0.0.0/8;
+         server { listen @ip@:@submission@; protocol smtp; }",
+    );
+    let [one, two] = sites;
+    let one = Gatepost::start(one, &conf, &[("other", &addresses[1])]);
+    let two = Gatepost::start(two, &conf, &[("other", &addresses[0])]);
+    let mut client = submission(&one);
+    client.say(&format!("AUTH PLAIN {}", encoded("\0bob\0pw")));
+    client.hears("454 4.7.0");
+    let count = |gatepost: &Gatepost| gatepost.error_log().matches(" connected to ").count();
+    assert!(count(&one) + count(&two) < 10, "{}", one.error_log());
+}
+
 /// Guesses at the password of `user`; gives the salt and the count of our challenge, and what is said
 /// to the guess, until the end.
 fn guess(gatepost: &Gatepost, user: &str) -> (String, (String, String)) {

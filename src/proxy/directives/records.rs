@@ -328,7 +328,7 @@ pub const DIRECTIVES: &[Directive] = &[
               tells who the client is, and a refusal ends it, lest the client send under our \
               address. SMTP upstreams \
               are told the attributes they list, of `NAME ADDR PORT PROTO HELO LOGIN DESTADDR \
-              DESTPORT`; `on` with one that lists none: nginx's `ADDR LOGIN NAME`. POP3 and ManageSieve \
+              DESTPORT SESSION TTL`; `on` with one that lists none: nginx's `ADDR LOGIN NAME`. POP3 and ManageSieve \
               as Dovecot has it.",
         ..HERE
     },
