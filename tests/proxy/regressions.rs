@@ -115,6 +115,27 @@ fn nobody_sends_under_our_address_without_a_login() {
     }
 }
 
+#[test]
+fn a_row_names_nobody_where_nobody_logs_in() {
+    let upstream = smtp("XCLIENT ADDR LOGIN|AUTH PLAIN");
+    let conf = mail(
+        "route { ~^(?<name>[^@]+)@ @up@ login=$name; } smtp_auth plain none;
+         server { listen @ip@:@submission@; protocol smtp; }",
+    );
+    let gatepost = Gatepost::start(Site::new(), &conf, &[("up", &upstream.addr())]);
+    let mut client = submission(&gatepost);
+    client.say("MAIL FROM:<a@b.test>");
+    client.hears("250 ");
+    client.say("RCPT TO:<bob@d.test>");
+    client.hears("250 ");
+    assert!(!upstream.hears("XCLIENT").contains("LOGIN"), "{:?}", upstream.heard());
+    // Who logs in is called so.
+    let mut client = submission(&gatepost);
+    client.say(&format!("AUTH PLAIN {}", encoded("\0bob@d.test\0pw")));
+    client.hears("235 ");
+    upstream.hears(&format!("AUTH PLAIN {}", encoded("\0bob\0pw")));
+}
+
 /// Two that trust each other, and send each login back.
 #[test]
 fn a_loop_of_smtp_proxies_ends() {
