@@ -14,6 +14,7 @@ mod scene;
 mod sieve;
 
 mod clients;
+mod examples;
 mod fail2ban;
 mod header;
 mod hostile;
