@@ -136,6 +136,30 @@ fn a_row_names_nobody_where_nobody_logs_in() {
     upstream.hears(&format!("AUTH PLAIN {}", encoded("\0bob\0pw")));
 }
 
+/// A handler may say the same to all protocols.
+#[test]
+fn a_master_that_does_not_log_in_is_in_nobodys_name() {
+    let upstream = smtp("XCLIENT ADDR LOGIN|AUTH PLAIN");
+    let to = upstream.addr();
+    let lookup = FakeLookup::start(move |_: &Asked| towards(to, &[("Auth-Upstream-Master", "on")]));
+    let own = format!("AUTH PLAIN {}", encoded("\0bob\0pw"));
+    let masters = format!("AUTH PLAIN {}", encoded("\0bob*boss\0tea"));
+    for (auth, want) in [("auto", "LOGIN=bob"), ("on", &masters)] {
+        let site = Site::new();
+        site.write("conf/master", "tea");
+        let conf = mail(&format!(
+            "auth_http http://@lookup@/auth; proxy_smtp_auth {auth};
+             proxy_master_user boss; proxy_master_password_file master; proxy_master_separator *;
+             server {{ listen @ip@:@submission@; protocol smtp; }}"
+        ));
+        let gatepost = Gatepost::start(site, &conf, &[("lookup", &lookup.addr())]);
+        let mut client = submission(&gatepost);
+        client.say(&own);
+        client.hears("235 ");
+        assert!(upstream.hears(want).ends_with(want), "{:?}", upstream.heard());
+    }
+}
+
 /// Two that trust each other, and send each login back.
 #[test]
 fn a_loop_of_smtp_proxies_ends() {

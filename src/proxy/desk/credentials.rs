@@ -74,7 +74,7 @@ impl Credentials {
             None => None,
         };
         let (secret, proof) = match (own, &tells.master) {
-            (own, Some(master)) if route.master || (own.is_none() && !needs_none) => {
+            (own, Some(master)) if !needs_none && (route.master || own.is_none()) => {
                 let mailbox = authzid.take().unwrap_or(user);
                 user = master.user.clone().into_bytes();
                 match master.separator {
@@ -88,7 +88,7 @@ impl Credentials {
                 }
                 (master.secret.clone(), Proof::Password)
             }
-            (_, None) if route.master => return Err(Lack::Master),
+            (_, None) if !needs_none && route.master => return Err(Lack::Master),
             (Some(own), _) => own,
             (None, _) if needs_none => (Secret::default(), Proof::Password),
             (None, _) => return Err(Lack::Password),
