@@ -10,9 +10,11 @@
 mod support;
 
 mod crowd;
+mod dialog;
 mod scene;
 mod sieve;
 
+mod certificates;
 mod clients;
 mod header;
 mod hostile;
