@@ -141,15 +141,16 @@ impl<'a> Desk<'a> {
             session.log(Level::Error, Some("in auth state"), words);
             return Err(Refusal::new(Kind::Unavailable));
         }
+        // Before what was found counts: a user that nobody knows hears what a known one would.
+        if attempt.disproved {
+            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
+            return Err(Refusal::new(Kind::BadCredentials));
+        }
         let (attempt, suffix) = understand(site, attempt);
         let mut route = match found {
             Some(found) => found?,
             None => self.find(site, &attempt).await?,
         };
-        if attempt.disproved {
-            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
-            return Err(Refusal::new(Kind::BadCredentials));
-        }
         self.check(&attempt, &route)?;
         session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
