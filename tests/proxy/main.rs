@@ -12,6 +12,7 @@ mod support;
 mod crowd;
 mod dialog;
 mod scene;
+mod scripted;
 mod sieve;
 
 mod certificates;
@@ -25,6 +26,7 @@ mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod mechanisms;
 mod peers;
 mod pop3;
 mod privilege;
