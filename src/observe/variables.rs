@@ -93,7 +93,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "protocol",
-        doc: "`imap` or `pop3`.",
+        doc: "`imap`, `pop3`, `smtp`, `lmtp` or `sieve`.",
         value: |line, _, out| put(out, line.protocol),
     },
     Variable {

@@ -17,16 +17,20 @@ mod sieve;
 
 mod certificates;
 mod clients;
+mod fail2ban;
 mod header;
 mod hostile;
 mod imap;
 #[cfg(feature = "krb5")]
 mod kerberos;
+mod limits;
 mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod masters;
 mod mechanisms;
+mod nginx;
 mod peers;
 mod pop3;
 mod privilege;
@@ -34,6 +38,7 @@ mod process;
 mod relay;
 mod reload;
 mod services;
+mod smtp;
 mod submission;
 mod tls;
 mod tokens;
