@@ -47,9 +47,8 @@ impl Credentials {
             (false, _) => SmtpAuth::Off,
             (true, _) if attempt.mechanism == Mechanism::Unasked => SmtpAuth::Off,
             // Who has vouched for the login, has: XCLIENT tells the rest.
-            (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) if route.is_checked => {
-                SmtpAuth::Off
-            }
+            (true, SmtpLogin::As(SmtpAuth::Off)) if route.is_checked => SmtpAuth::Off,
+            (true, SmtpLogin::Auto) if route.is_checked && !route.master => SmtpAuth::Off,
             (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) => SmtpAuth::Any,
             (true, SmtpLogin::As(way)) => way,
         };
