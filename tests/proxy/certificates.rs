@@ -17,9 +17,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::dialog::{Dialog, Tongue};
+use crate::scripted::welcoming;
 use crate::support::{
-    Asked, Ca, FakeLookup, FakeUpstream, Gatepost, Manners, Pair, Protocol, Site, Tls, Waiting,
-    answer, encoded, imap, mail, run, until,
+    Asked, Ca, FakeLookup, Gatepost, Pair, Protocol, Site, Tls, Waiting, answer, encoded, mail,
+    run, until,
 };
 use crate::tls::{der, shown};
 
@@ -304,10 +305,6 @@ fn each_sieve_certificate_is_judged_as_its_server_says() {
     is_judged(Tongue::Sieve);
 }
 
-fn upstream() -> FakeUpstream {
-    FakeUpstream::start(imap(Manners::imap()))
-}
-
 fn towards(to: SocketAddr, more: &[(&str, &str)]) -> String {
     let (ip, port) = (to.ip().to_string(), to.port().to_string());
     let mut headers = vec![("Auth-Status", "OK"), ("Auth-Server", &*ip), ("Auth-Port", &*port)];
@@ -339,14 +336,14 @@ fn unescaped(text: &str) -> String {
     bytes.extend(parts.next().unwrap().as_bytes());
     for part in parts {
         bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        bytes.extend(part[2..].as_bytes());
+        bytes.extend(&part.as_bytes()[2..]);
     }
     String::from_utf8(bytes).unwrap()
 }
 
 #[test]
 fn the_lookup_is_told_of_a_certificate_in_openssls_words() {
-    let (ca, clients, up) = (Ca::new(), Clients::new(), upstream());
+    let (ca, clients, up) = (Ca::new(), Clients::new(), welcoming(Tongue::Imap));
     let lookup = FakeLookup::to(up.addr());
     let mut params = named("Zo\u{eb}, M\u{fc}ller \"+\" <x>", 0x00c0_ffee);
     params.distinguished_name.push(DnType::OrganizationName, " A+B; C=D\\E #");
@@ -390,7 +387,7 @@ fn the_lookup_is_told_of_a_certificate_in_openssls_words() {
 
 #[test]
 fn the_lookup_is_told_what_is_wrong_where_that_is_passed_over() {
-    let (ca, clients, up) = (Ca::new(), Clients::new(), upstream());
+    let (ca, clients, up) = (Ca::new(), Clients::new(), welcoming(Tongue::Imap));
     let lookup = FakeLookup::to(up.addr());
     let conf = mail(&format!(
         "{FILES} ssl_verify_client optional_no_ca; auth_http @lookup@/;
@@ -423,7 +420,7 @@ impl Openssl<'_> {
 
 #[test]
 fn a_session_of_a_server_that_does_not_ask_is_none_with_one_that_does() {
-    let (ca, clients, up) = (Ca::new(), Clients::new(), upstream());
+    let (ca, clients, up) = (Ca::new(), Clients::new(), welcoming(Tongue::Imap));
     let conf = mail(&format!(
         "{FILES} ssl_session_cache shared:all:1m; route {{ default @up@; }}
          server {{ listen @ip@:11001 ssl; protocol imap; }}
@@ -448,7 +445,7 @@ fn a_session_of_a_server_that_does_not_ask_is_none_with_one_that_does() {
 
 #[test]
 fn a_resumed_client_is_judged_by_todays_lists() {
-    let (ca, clients, up) = (Ca::new(), Clients::new(), upstream());
+    let (ca, clients, up) = (Ca::new(), Clients::new(), welcoming(Tongue::Imap));
     let conf = mail(&format!(
         "{FILES} ssl_session_cache shared:all:1m; route {{ default @up@; }}
          ssl_crl @dir@/clients.crl; ssl_verify_client on;
@@ -483,7 +480,7 @@ fn a_resumed_client_is_judged_by_todays_lists() {
 
 #[test]
 fn a_locked_key_is_opened_and_a_wrong_phrase_changes_nothing() {
-    let (ca, up, site) = (Ca::new(), upstream(), Site::new());
+    let (ca, up, site) = (Ca::new(), welcoming(Tongue::Imap), Site::new());
     let locked = ca.ecdsa(&["mail.test"]).locked(&site);
     locked.put(&site, "mail");
     site.write("phrases", "not this one\nsecret\n");
@@ -516,7 +513,7 @@ fn a_locked_key_is_opened_and_a_wrong_phrase_changes_nothing() {
 
 #[test]
 fn external_tells_the_lookup_whose_certificate_it_is() {
-    let (ca, clients, up) = (Ca::new(), Clients::new(), upstream());
+    let (ca, clients, up) = (Ca::new(), Clients::new(), welcoming(Tongue::Imap));
     let to = up.addr();
     let lookup = FakeLookup::start(move |asked: &Asked| match asked.get("Auth-User") {
         "nobody" => answer(&[("Auth-Status", "no such user"), ("Auth-Wait", "1")]),
@@ -564,31 +561,38 @@ fn external_tells_the_lookup_whose_certificate_it_is() {
 
 #[test]
 fn by_the_table_a_certificate_opens_its_own_mailbox_and_no_other() {
-    let (ca, clients, up) = (Ca::new(), Clients::new(), upstream());
-    let more = "route { default @up@; } imap_auth plain external;
-                proxy_master_user gate; proxy_master_password_file @dir@/master;";
-    let conf = mail(&format!(
-        "{FILES} ssl_verify_client optional_no_ca; {more}
-         server {{ listen @ip@:@imaps@ ssl; protocol imap; }}"
-    ));
-    let site = site(&ca, &clients);
-    site.write("master", "mellon\n");
-    let gatepost = Gatepost::start(site, &conf, &[("up", &up.addr())]);
-    let tls = showing(&ca.pem, clients.shows(Case::Good).as_ref());
-    for name in ["", "alice"] {
-        let mut client = dialog(&gatepost, &tls);
-        let end = client.auth("EXTERNAL", Some(name.as_bytes())).end();
-        assert!(end.starts_with("OK"), "{end}");
-        up.hears(&encoded("alice\0gate\0mellon"));
+    for tongue in Tongue::ALL {
+        let (ca, clients, up) = (Ca::new(), Clients::new(), welcoming(tongue));
+        let name = tongue.name();
+        let conf = mail(&format!(
+            "{FILES} ssl_verify_client optional_no_ca; route {{ default @up@; }}
+             {name}_auth plain external;
+             proxy_master_user gate; proxy_master_password_file @dir@/master;
+             server {{ listen @ip@:@imaps@ ssl; protocol {name}; }}"
+        ));
+        let site = site(&ca, &clients);
+        site.write("master", "mellon\n");
+        let gatepost = Gatepost::start(site, &conf, &[("up", &up.addr())]);
+        let as_name = |case, name: &str| {
+            let tls = showing(&ca.pem, clients.shows(case).as_ref());
+            let mut client = Dialog::greeted_over(&tls, tongue, gatepost.tls(Protocol::Imap));
+            client.auth("EXTERNAL", Some(name.as_bytes())).end()
+        };
+        for name in ["", "alice"] {
+            let end = as_name(Case::Good, name);
+            assert!(end.starts_with(tongue.welcome()), "{tongue:?} {name}: {end}");
+            up.hears(&encoded("alice\0gate\0mellon"));
+        }
+        let before = up.accepted();
+        for name in ["bob", "gate", "Alice", "alice*gate", "alice@a.test"] {
+            let end = as_name(Case::Good, name);
+            let refusals = ["NO [AUTHORIZATIONFAILED]", "-ERR [AUTH]", "535 5.7.1", "NO ("];
+            let is_refused = refusals.iter().any(|words| end.starts_with(words));
+            assert!(is_refused, "{tongue:?} {name}: {end}");
+        }
+        // Whoever signed it himself is nobody.
+        let end = as_name(Case::SelfSigned, "alice");
+        assert!(!end.starts_with(tongue.welcome()), "{tongue:?}: {end}");
+        assert_eq!(up.accepted(), before);
     }
-    let before = up.accepted();
-    for name in ["bob", "gate", "Alice", "alice*gate", "alice@a.test"] {
-        let end = dialog(&gatepost, &tls).auth("EXTERNAL", Some(name.as_bytes())).end();
-        assert!(end.starts_with("NO [AUTHORIZATIONFAILED]"), "{name}: {end}");
-    }
-    // Whoever signed it himself is nobody.
-    let tls = showing(&ca.pem, clients.shows(Case::SelfSigned).as_ref());
-    let end = dialog(&gatepost, &tls).auth("EXTERNAL", Some(b"alice")).end();
-    assert!(end.starts_with("NO [CANNOT]"), "{end}");
-    assert_eq!(up.accepted(), before);
 }

@@ -108,6 +108,10 @@ impl Dialog {
         if let Some(tls) = tls {
             talk.try_secure(tls).unwrap();
         }
+        Self::over(tongue, talk)
+    }
+
+    pub fn over(tongue: Tongue, talk: Talk) -> Self {
         Self { talk, tongue, tag: 0, greeting: String::new() }
     }
 

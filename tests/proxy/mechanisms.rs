@@ -13,7 +13,9 @@ use md5::{Digest, Md5};
 
 use crate::dialog::{Dialog, Said, Tongue};
 use crate::scripted::{refusing, welcoming};
-use crate::support::{Asked, FakeLookup, FakeUpstream, Gatepost, Site, answer, encoded, mail};
+use crate::support::{
+    Asked, FakeLookup, FakeUpstream, Gatepost, Site, answer, command, encoded, mail, run,
+};
 
 const PORT: u16 = 11_000;
 
@@ -409,6 +411,16 @@ fn nobody_is_anonymous() {
             assert!(refusals.iter().any(|words| end.starts_with(words)), "{tongue:?}: {end}");
         }
         assert_eq!(lookup.asked().len(), 0);
+        // Nor can it be asked for.
+        let site = Site::new();
+        let name = tongue.name();
+        let conf = format!(
+            "mail {{ auth_http 127.0.0.1:1; {name}_auth anonymous;
+             server {{ listen 127.0.0.1:1; protocol {name}; }} }} events {{}}"
+        );
+        site.write("conf/gatepost.conf", conf);
+        let said = run(command(&site).arg("-t"), "").said();
+        assert!(said.contains("invalid value \"anonymous\""), "{said}");
     }
 }
 
