@@ -54,9 +54,8 @@ impl Credentials {
             (true, SmtpLogin::As(SmtpAuth::Off)) if route.is_checked && authzid.is_some() => {
                 return Err(Lack::Judge);
             }
-            (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off))
-                if route.is_checked && authzid.is_none() =>
-            {
+            (true, SmtpLogin::As(SmtpAuth::Off)) if route.is_checked => SmtpAuth::Off,
+            (true, SmtpLogin::Auto) if route.is_checked && authzid.is_none() && !route.master => {
                 SmtpAuth::Off
             }
             (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) => SmtpAuth::Any,

@@ -141,6 +141,11 @@ impl<'a> Desk<'a> {
             session.log(Level::Error, Some("in auth state"), words);
             return Err(Refusal::new(Kind::Unavailable));
         }
+        // Before what was found counts: a user that nobody knows hears what a known one would.
+        if attempt.disproved {
+            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
+            return Err(Refusal::new(Kind::BadCredentials));
+        }
         let (attempt, suffix) = understand(site, attempt);
         if attempt.disproved {
             // One that nobody knows hears the same as one whose password is wrong, whatever a handler

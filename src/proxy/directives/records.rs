@@ -349,10 +349,10 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "Whether an SMTP upstream hears the client's credentials by AUTH: `on` by PLAIN, or by \
               LOGIN where only that is offered, `plain` or `login` by that one, `off` never: it then \
               relies on us, and learns the user by XCLIENT. `auto`: `off` where the handler at \
-              `auth_http` has vouched for the login, else `on`. A login that acts for another (an \
-              authorization identity, or `login_master_separator`) goes by AUTH under `auto`, and is \
-              refused under `off`, as the upstream must judge it. Where the `route` table decides, \
-              nobody has checked the password, so `off` is an error.",
+              `auth_http` has vouched for the login and wants no master login there, else `on`. A \
+              login that acts for another (an authorization identity, or `login_master_separator`) \
+              goes by AUTH under `auto`, and is refused under `off`, as the upstream must judge it. \
+              Where the `route` table decides, nobody has checked the password, so `off` is an error.",
         ..HERE
     },
     Directive {
