@@ -90,7 +90,9 @@ impl Credentials {
             (_, None) if !needs_none && route.master => return Err(Lack::Master),
             (Some(own), _) => own,
             (None, _) if needs_none => (Secret::default(), Proof::Password),
-            (None, _) => return Err(Lack::Password),
+            // A handler could have handed one back; the table cannot.
+            (None, _) if route.is_checked => return Err(Lack::Password),
+            (None, _) => return Err(Lack::Master),
         };
         Ok(Self { user: user.into(), authzid: authzid.map(Into::into), secret, proof, smtp_auth })
     }

@@ -243,7 +243,10 @@ impl<'a> Desk<'a> {
             self.session.log(Level::Info, Some("in auth state"), words);
             return Refusal::new(Kind::Forbidden);
         }
+        let is_smtp = matches!(self.session.site().words.name, "smtp" | "lmtp");
         let words = match &route.handler {
+            // nginx's words: it asks the handler for one only where the upstream does.
+            Some(_) if is_smtp && lack == Lack::Password => "no password available".to_owned(),
             Some(handler) => format!("auth http server {handler} {lack}"),
             None => format!("the route {lack}"),
         };
