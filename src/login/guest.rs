@@ -44,6 +44,7 @@ impl Guest {
     pub fn secured(&mut self, secured: &Secured) {
         self.secure = true;
         self.certificate.clone_from(&secured.certificate);
+        self.trusted = secured.trusted.unwrap_or(self.trusted);
     }
 }
 
@@ -55,6 +56,8 @@ pub struct Secured {
     pub offer: Option<Arc<Offer>>,
     /// The name in the client's certificate, which has been verified.
     pub certificate: Option<Box<[u8]>>,
+    /// Whether the other host believes the client when it says who is behind it.
+    pub trusted: Option<bool>,
 }
 
 /// Why a client whose handshake is done is sent away all the same (`ssl_verify_client`).

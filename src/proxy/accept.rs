@@ -140,6 +140,7 @@ async fn login(
         whole: false,
         overall: Some(site.settings.login_timeout.max(timeout)),
         pipelines: false,
+        in_turn: false,
         hush: match site.words.name {
             "smtp" => site.settings.smtp_greeting_delay,
             _ => Duration::ZERO,
@@ -192,6 +193,8 @@ fn tell(session: &Session, ended: &Ended) {
         Ended::TooMany => {
             (End::MaxCommands, Level::Info, "client sent too many commands".to_owned())
         }
+        // It is our own turn that upstreams wait for.
+        Ended::OutOfTurn => (End::Internal, Level::Error, ended.to_string()),
         Ended::GaveWay => {
             (End::TooBusy, Level::Info, "client gave way to another connection".to_owned())
         }

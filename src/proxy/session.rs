@@ -259,8 +259,9 @@ impl Upgrade for Session {
             false => barred,
         };
         let offer = changed.then(|| after.offer.now());
+        let trusted = changed.then(|| after.settings.believes(&self.client));
         let certificate = self.lock().certificate.name();
-        Ok(Upgraded { stream, secured: Secured { offer, certificate }, barred })
+        Ok(Upgraded { stream, secured: Secured { offer, certificate, trusted }, barred })
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Patience {
     /// Whether the peer is asked several things at once. One with Nagle's algorithm then holds its
     /// second answer back until the first is acknowledged, which takes 40 ms unless we see to it.
     pub pipelines: bool,
+    /// Whether the peer has to wait for each thing that we say: an answer that is there before its
+    /// question is not one.
+    pub in_turn: bool,
     /// How long a client must keep silent before it is greeted (`smtp_greeting_delay`).
     pub hush: Duration,
     /// `max_commands`: how many elements the peer may send in all.
@@ -77,6 +80,8 @@ pub enum Ended {
     Early,
     #[error("sent too many commands")]
     TooMany,
+    #[error("answered before it was asked")]
+    OutOfTurn,
     #[error("gave way to another connection")]
     GaveWay,
     #[error(transparent)]
@@ -218,6 +223,11 @@ impl<D: Dialogue> Drive<D> {
             let mut batch = std::mem::take(&mut self.act).into_iter();
             while let Some(action) = batch.next() {
                 match action {
+                    Action::Say(_) | Action::SayInConfidence(_)
+                        if self.patience.in_turn && !self.unread.unread().is_empty() =>
+                    {
+                        return Err(Ended::OutOfTurn);
+                    }
                     Action::Say(bytes) => self.say(&bytes),
                     Action::SayInConfidence(secret) => self.say(secret.reveal()),
                     Action::Breach(words) => watcher.breach(&words),

@@ -140,6 +140,7 @@ const PATIENCE: Patience = Patience {
     whole: false,
     overall: None,
     pipelines: false,
+    in_turn: false,
     hush: Duration::ZERO,
     most: u32::MAX,
 };

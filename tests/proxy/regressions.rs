@@ -144,7 +144,7 @@ fn a_master_that_does_not_log_in_is_in_nobodys_name() {
     let lookup = FakeLookup::start(move |_: &Asked| towards(to, &[("Auth-Upstream-Master", "on")]));
     let own = format!("AUTH PLAIN {}", encoded("\0bob\0pw"));
     let masters = format!("AUTH PLAIN {}", encoded("\0bob*boss\0tea"));
-    for (auth, want) in [("auto", "LOGIN=bob"), ("on", &masters)] {
+    for (auth, want) in [("auto", &*masters), ("off", "LOGIN=bob"), ("on", &masters)] {
         let site = Site::new();
         site.write("conf/master", "tea");
         let conf = mail(&format!(
@@ -235,4 +235,21 @@ fn a_mechanism_that_cannot_succeed_is_told() {
     gatepost.logs("\"imap_auth\": cram-md5 cannot succeed without \"auth_http\"");
     let mut client = Talk::try_connect(None, (gatepost.site.ip, IMAP).into()).unwrap();
     assert!(!client.hears("* OK ").contains("CRAM-MD5"));
+}
+
+#[test]
+fn an_answer_before_its_question_is_none() {
+    let upstream = FakeUpstream::start(|talk: &mut Talk| {
+        talk.try_send(b"220 up ESMTP\r\n250 up\r\n235 2.7.0 in\r\n")?;
+        talk.try_line().map(drop)
+    });
+    let to = upstream.addr();
+    let conf = mail(&format!(
+        "route {{ default {to}; }} server {{ listen @ip@:@submission@; protocol smtp; }}"
+    ));
+    let gatepost = Gatepost::start(Site::new(), &conf, &[]);
+    let mut client = submission(&gatepost);
+    client.say(&format!("AUTH PLAIN {}", encoded("\0bob\0pw")));
+    client.hears("454 ");
+    gatepost.logs("upstream sent invalid response (it answers before it is asked)");
 }

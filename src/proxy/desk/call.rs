@@ -139,6 +139,8 @@ impl Call<'_> {
             step: tells.auth_timeout,
             whole: true,
             pipelines: true,
+            // IMAP servers may speak at any time.
+            in_turn: matches!(self.site.words.name, "smtp" | "lmtp" | "sieve"),
             hush: Duration::ZERO,
             most: u32::MAX,
             overall: None,
@@ -152,6 +154,9 @@ impl Call<'_> {
             Err(Ended::Left) => Err(Error::Closed { greeted }),
             Err(Ended::Idle(_)) => Err(Error::Silent { greeted }),
             Err(Ended::Breach(breach)) => Err(Error::Misbehaved(breach.to_string())),
+            Err(Ended::OutOfTurn) => {
+                Err(Error::Misbehaved("it answers before it is asked".to_owned()))
+            }
             Err(Ended::Tls(words)) => Err(Error::StartTls(words)),
             Err(Ended::Io(error)) => Err(Error::Io(error)),
             // What is left happens to fronts only.

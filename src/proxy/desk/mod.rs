@@ -141,11 +141,6 @@ impl<'a> Desk<'a> {
             session.log(Level::Error, Some("in auth state"), words);
             return Err(Refusal::new(Kind::Unavailable));
         }
-        // Before what was found counts: a user that nobody knows hears what a known one would.
-        if attempt.disproved {
-            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
-            return Err(Refusal::new(Kind::BadCredentials));
-        }
         let (attempt, suffix) = understand(site, attempt);
         if attempt.disproved {
             // One that nobody knows hears the same as one whose password is wrong, whatever a handler
@@ -243,10 +238,7 @@ impl<'a> Desk<'a> {
             self.session.log(Level::Info, Some("in auth state"), words);
             return Refusal::new(Kind::Forbidden);
         }
-        let is_smtp = matches!(self.session.site().words.name, "smtp" | "lmtp");
         let words = match &route.handler {
-            // nginx's words: it asks the handler for one only where the upstream does.
-            Some(_) if is_smtp && lack == Lack::Password => "no password available".to_owned(),
             Some(handler) => format!("auth http server {handler} {lack}"),
             None => format!("the route {lack}"),
         };
@@ -504,7 +496,8 @@ impl login::Desk for Desk<'_> {
 /// A message without a login is for its recipient: that is whose server is looked for.
 fn understand(site: &Site, attempt: &Attempt) -> (Attempt, String) {
     let mut attempt = attempt.clone();
-    if attempt.envelope.is_some() {
+    // A principal is nothing that a client hangs suffixes on.
+    if attempt.envelope.is_some() || attempt.mechanism == Mechanism::Gssapi {
         return (attempt, String::new());
     }
     let Settings { separator, suffixes, .. } = &site.settings;
