@@ -78,9 +78,10 @@ fn version(build: bool) -> String {
     if !build {
         return version.to_owned();
     }
+    let krb5 = if cfg!(feature = "krb5") { "with" } else { "without" };
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     format!(
-        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n\
+        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n{krb5} GSSAPI\n\
          configure arguments: --prefix={} --conf-path={}/{} --error-log-path={} \
          --pid-path=/run/gatepost.pid",
         env!("CARGO_PKG_RUST_VERSION"),

@@ -7,6 +7,7 @@ use rustix::net::{RecvFlags, recv};
 use tokio::time::{Instant, timeout_at};
 
 use super::Plain;
+use crate::observe::escape::Quoted;
 use crate::wire::Parsed;
 
 /// nginx's bound for a header with all its TLVs.
@@ -16,8 +17,8 @@ pub const MAX: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E> {
     /// The balancer's fault, or a client that came past it.
-    #[error("broken header: {0}")]
-    Broken(E),
+    #[error("broken header: \"{}\"", Quoted(said))]
+    Broken { what: E, said: Vec<u8> },
     #[error("header is longer than {MAX} bytes")]
     TooLong,
     #[error("connection closed within the PROXY header")]
@@ -42,7 +43,7 @@ pub async fn read<T, E>(
             Err(_) => return Err(Error::TimedOut),
             Ok(Err(error)) => return Err(Error::Failed(error)),
             Ok(Ok(Step::Done(header))) => return Ok(header),
-            Ok(Ok(Step::Broken(error))) => return Err(Error::Broken(error)),
+            Ok(Ok(Step::Broken(what))) => return Err(Error::Broken { what, said: read }),
             Ok(Ok(Step::Closed)) => return Err(Error::Closed),
             Ok(Ok(Step::More)) if read.len() >= MAX => return Err(Error::TooLong),
             Ok(Ok(Step::More)) => {}
@@ -145,7 +146,10 @@ mod tests {
     async fn tells_who_is_to_blame() {
         let (mut client, plain) = pair();
         client.write_all(b"A1 LOGIN").await.unwrap();
-        assert!(matches!(read(&plain, soon(), parse).await, Err(Error::Broken("not a header"))));
+        assert!(matches!(
+            read(&plain, soon(), parse).await,
+            Err(Error::Broken { what: "not a header", .. })
+        ));
 
         let (mut client, plain) = pair();
         client.write_all(b"PRO").await.unwrap();

@@ -93,7 +93,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "protocol",
-        doc: "`imap` or `pop3`.",
+        doc: "`imap`, `pop3`, `smtp`, `lmtp` or `sieve`.",
         value: |line, _, out| put(out, line.protocol),
     },
     Variable {
@@ -116,7 +116,8 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "auth_method",
-        doc: "How the last password came: `login`, `auth-plain`, `auth-login`.",
+        doc: "How the last attempt was made: `login`, `apop`, `auth-` and the mechanism \
+              (`auth-plain`, `auth-scram-sha-256`), or `none`.",
         value: |line, _, out| put_some(out, line.mechanism),
     },
     Variable {

@@ -37,7 +37,10 @@ pub fn run<H: Send>(
         let (end, words) = match &ended.why {
             Why::ClientClosed => (End::ClientClosed, "proxied session done".to_owned()),
             Why::UpstreamClosed => (End::UpstreamClosed, "proxied session done".to_owned()),
-            Why::Idle => (End::RelayTimeout, "proxied session timed out".to_owned()),
+            // nginx's words, its errno included.
+            Why::Idle => {
+                (End::RelayTimeout, "client timed out (110: Connection timed out)".to_owned())
+            }
             Why::Shutdown => (End::Shutdown, "shutdown timeout".to_owned()),
             Why::ClientError(error) => {
                 (End::ClientFailed, format!("client connection failed: {error}"))
@@ -49,7 +52,10 @@ pub fn run<H: Send>(
         record.end = end;
         after.counters.relayed(ended.bytes_up, ended.bytes_down);
         if after.log.enabled(Level::Info) {
-            after.log.session(Level::Info, &record.tail("proxying"), words);
+            // Of a session that ended as it should, nginx does not say what it was doing.
+            let is_done = matches!(ended.why, Why::ClientClosed | Why::UpstreamClosed);
+            let doing = (!is_done).then_some("proxying");
+            after.log.session(Level::Info, &record.tail(doing), words);
         }
         drop(held);
     }

@@ -168,8 +168,7 @@ impl Session {
         let host = self.host.get_or_init(|| async {
             let host = clients.host_of(ip).await;
             if let Some(fault) = host.fault() {
-                let words = format_args!("{fault} while resolving client address");
-                self.log(Level::Info, None, words);
+                self.log(Level::Error, Some("in resolving client address"), fault);
             }
             host
         });

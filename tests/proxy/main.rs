@@ -14,6 +14,8 @@ mod scene;
 mod sieve;
 
 mod clients;
+mod examples;
+mod fail2ban;
 mod header;
 mod hostile;
 mod imap;
@@ -23,6 +25,7 @@ mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod nginx;
 mod peers;
 mod pop3;
 mod privilege;

@@ -20,6 +20,7 @@ mod gatepost;
 mod gss;
 mod kdc;
 mod lookup;
+mod nginx;
 mod oauth;
 mod place;
 mod postfix;
@@ -39,6 +40,7 @@ pub use gatepost::{Gatepost, command};
 pub use gss::GssClient;
 pub use kdc::Kdc;
 pub use lookup::{Asked, FakeLookup, answer};
+pub use nginx::Nginx;
 pub use oauth::Provider;
 pub use place::{
     IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SIEVES, SMTP, SMTPS, SUBMISSION, Site, fresh_ip,

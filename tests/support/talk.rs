@@ -248,6 +248,11 @@ impl Talk {
         self.so_far.push(format!("{who}: {short}"));
     }
 
+    /// The conversation so far, or its end.
+    pub fn so_far(&self) -> String {
+        self.so_far.join("\n")
+    }
+
     fn told(&self, what: &str) -> String {
         let unread = String::from_utf8_lossy(&self.unread[..self.unread.len().min(500)]);
         format!("{what}\n{}\nunread: {unread:?}", self.so_far.join("\n"))

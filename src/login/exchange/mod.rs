@@ -34,6 +34,7 @@ const MAX_TOKENS: u8 = 8;
 /// One AUTH exchange, from the mechanism's name to the credentials.
 #[derive(Debug)]
 pub struct Exchange {
+    mechanism: Mechanism,
     state: State,
 }
 
@@ -130,7 +131,7 @@ impl Exchange {
             Mechanism::Gssapi => State::Token { taken: 0 },
             Mechanism::Login | Mechanism::Apop | Mechanism::Unasked => State::Over,
         };
-        let mut exchange = Self { state };
+        let mut exchange = Self { mechanism, state };
         let step = match initial {
             Some(b"=") => exchange.take(b""),
             // `*` cancels only where an answer is awaited; here it is just not base64.
@@ -154,6 +155,20 @@ impl Exchange {
     pub fn advised(&mut self, advice: Advice) -> Step {
         let state = mem::take(&mut self.state);
         self.go_on(state, advice).unwrap_or_else(Step::Broken)
+    }
+
+    /// What the log says of a breach, after `client sent `: nginx's words where it has some.
+    pub fn told(&self, breach: Breach) -> String {
+        let what = match breach {
+            Breach::Encoding => "invalid base64 encoding",
+            Breach::Message(_) if self.mechanism == Mechanism::CramMd5 => "invalid CRAM-MD5 hash",
+            Breach::Message(sasl::Error::NoPassword) => "invalid password",
+            Breach::Message(_) => "invalid login",
+            Breach::Cancelled | Breach::TooLong | Breach::NotGoingOn => {
+                return format!("invalid command: {breach}");
+            }
+        };
+        format!("{what} in AUTH {} command", self.mechanism.sasl().unwrap_or_default())
     }
 
     fn take(&mut self, text: &[u8]) -> Step {

@@ -285,7 +285,10 @@ impl Front {
                 State::Consulting(exchange)
             }
             Step::Done(attempt) => self.rule(attempt, act),
-            Step::Broken(_) => self.wrong("invalid command", State::Auth, act),
+            Step::Broken(breach) => {
+                say(act, "-ERR invalid command");
+                self.note(exchange.told(breach), act, State::Auth)
+            }
         }
     }
 
@@ -302,8 +305,13 @@ impl Front {
 
     /// Counts what was just answered, and closes if it was the last allowed one.
     fn count(&mut self, words: &str, act: &mut Vec<Action>, next: State) -> State {
+        self.note(format!("invalid command: {words}"), act, next)
+    }
+
+    /// The same, in words of its own for the log.
+    fn note(&mut self, words: String, act: &mut Vec<Action>, next: State) -> State {
         self.errors += 1;
-        act.push(Action::Breach(format!("invalid command: {words}")));
+        act.push(Action::Breach(words));
         if self.errors >= self.offer.max_errors { close(act) } else { next }
     }
 

@@ -346,8 +346,8 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "Whether an SMTP upstream hears the client's credentials by AUTH: `on` by PLAIN, or by \
               LOGIN where only that is offered, `plain` or `login` by that one, `off` never: it then \
               relies on us, and learns the user by XCLIENT. `auto`: `off` where the handler at \
-              `auth_http` has vouched for the login and handed back no password, else `on`. Where \
-              the `route` table decides, nobody has checked the password, so `off` is refused.",
+              `auth_http` has vouched for the login, else `on`. Where the `route` table decides, \
+              nobody has checked the password, so `off` is refused.",
         ..HERE
     },
     Directive {

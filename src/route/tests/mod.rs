@@ -190,7 +190,10 @@ async fn each_answer_becomes_a_route_or_a_refusal() {
             "Unavailable None 0ns false (error: auth http server A closed the connection before \
              its response was whole)",
         ),
-        (Reply::Hang, "Unavailable None 0ns false (error: auth http server A timed out)"),
+        (
+            Reply::Hang,
+            "Unavailable None 0ns false (error: auth http server A timed out (110: Connection timed out))",
+        ),
     ];
     for (reply, want) in table {
         let (_stub, address) = Stub::tcp(move |_, _, _| reply.clone()).await;

@@ -360,15 +360,23 @@ impl Front {
                 State::Deciding { tag, by_token }
             }
             // RFC 9051 §6.2.2: BAD answers a cancelled exchange too. The words are nginx's.
-            Step::Broken(_) => self.breach(format!("{tag} BAD invalid command\r\n"), act),
+            Step::Broken(breach) => {
+                let words = exchange.told(breach);
+                self.count(words, format!("{tag} BAD invalid command\r\n").into(), act)
+            }
         }
     }
 
     /// Answers a breach; the last that is borne closes.
     fn breach(&mut self, answer: impl Into<Vec<u8>>, act: &mut Vec<Action>) -> State {
-        self.breaches += 1;
         let answer = answer.into();
-        act.push(Action::Breach(format!("invalid command, answered {}", shown(&answer))));
+        self.count(format!("invalid command, answered {}", shown(&answer)), answer, act)
+    }
+
+    /// The same, in other words for the log.
+    fn count(&mut self, words: String, answer: Vec<u8>, act: &mut Vec<Action>) -> State {
+        self.breaches += 1;
+        act.push(Action::Breach(words));
         say(act, answer);
         match self.breaches >= self.offer.max_errors {
             true => close(act),

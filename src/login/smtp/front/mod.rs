@@ -69,9 +69,9 @@ enum State {
     Ready {
         mail: Option<Box<[u8]>>,
     },
-    Sasl(Rounds),
+    Sasl(Exchange),
     /// The exchange waits for the desk's advice.
-    Consulting(Rounds),
+    Consulting(Exchange),
     Securing,
     Deciding {
         mail: Option<Box<[u8]>>,
@@ -80,13 +80,6 @@ enum State {
     Failing(Refusal),
     #[default]
     Done,
-}
-
-/// An AUTH exchange, and by what name the log knows it.
-#[derive(Debug)]
-struct Rounds {
-    name: &'static str,
-    exchange: Exchange,
 }
 
 /// What the client sent: a command or, within AUTH, an answer to our challenge.
@@ -180,10 +173,10 @@ impl<F: Flavour> Dialogue for Front<F> {
                 if !F::IS_LMTP =>
             {
                 match self.mechanism(mechanism) {
-                    Some((mechanism, name)) => {
+                    Some(mechanism) => {
                         let (exchange, step) =
                             Exchange::begin(mechanism, initial, &self.guest, &self.offer);
-                        self.step(Rounds { name, exchange }, step, act)
+                        self.step(exchange, step, act)
                     }
                     None => {
                         let text = "504 5.5.4 Unrecognized authentication type";
@@ -191,13 +184,13 @@ impl<F: Flavour> Dialogue for Front<F> {
                     }
                 }
             }
-            (S::Sasl(mut rounds), E::Command(Answer(line))) => {
-                let step = rounds.exchange.answer(line);
-                self.step(rounds, step, act)
+            (S::Sasl(mut exchange), E::Command(Answer(line))) => {
+                let step = exchange.answer(line);
+                self.step(exchange, step, act)
             }
-            (S::Consulting(mut rounds), E::Advised(Ok(advice))) => {
-                let step = rounds.exchange.advised(advice);
-                self.step(rounds, step, act)
+            (S::Consulting(mut exchange), E::Advised(Ok(advice))) => {
+                let step = exchange.advised(advice);
+                self.step(exchange, step, act)
             }
             (S::Consulting(_), E::Advised(Err(refusal))) => self.refuse(refusal, None, act),
 
@@ -211,6 +204,8 @@ impl<F: Flavour> Dialogue for Front<F> {
                     E::Command(Said(C::Mail(line))) => passable(line).replace('"', "\\x22"),
                     _ => "MAIL".to_owned(),
                 };
+                // A quote of theirs must not end ours; escaped as the log does it.
+                let line = line.replace('\\', "\\x5C").replace('"', "\\x22");
                 act.push(Action::Note(format!("was rejected: \"{line}\"")));
                 say(act, NEEDS_LOGIN);
                 state
@@ -324,10 +319,8 @@ impl<F: Flavour> Front<F> {
     }
 
     /// The mechanism of that name, if it is offered.
-    fn mechanism(&self, name: &[u8]) -> Option<(Mechanism, &'static str)> {
-        let mechanism = Mechanism::by_sasl(name)?;
-        let is_offered = self.guest.may_use(mechanism, &self.offer);
-        mechanism.sasl().filter(|_| is_offered).map(|name| (mechanism, name))
+    fn mechanism(&self, name: &[u8]) -> Option<Mechanism> {
+        Mechanism::by_sasl(name).filter(|one| self.guest.may_use(*one, &self.offer))
     }
 
     /// Takes over what a trusted proxy says. The session begins anew with it (XCLIENT_README).
@@ -383,15 +376,15 @@ impl<F: Flavour> Front<F> {
         State::Ready { mail: None }
     }
 
-    fn step(&mut self, rounds: Rounds, step: Step, act: &mut Vec<Action>) -> State {
+    fn step(&mut self, exchange: Exchange, step: Step, act: &mut Vec<Action>) -> State {
         match step {
             Step::Challenge(text) => {
                 act.push(Action::Say([b"334 ", &text[..], b"\r\n"].concat()));
-                State::Sasl(rounds)
+                State::Sasl(exchange)
             }
             Step::Consult(question) => {
                 act.push(Action::Consult(question.claiming(&self.claims())));
-                State::Consulting(rounds)
+                State::Consulting(exchange)
             }
             Step::Done(attempt) => self.rule(attempt, None, act),
             // RFC 4954 §4.
@@ -399,12 +392,10 @@ impl<F: Flavour> Front<F> {
                 let text = "501 5.7.0 Authentication cancelled";
                 self.wrong(text, "authentication cancelled", act, State::Ready { mail: None })
             }
-            Step::Broken(exchange::Breach::Encoding) => {
-                let words = format!("invalid base64 encoding in AUTH {} command", rounds.name);
+            Step::Broken(breach) => {
                 say(act, "501 5.5.2 Cannot decode the response");
-                self.count(words, act, State::Ready { mail: None })
+                self.count(exchange.told(breach), act, State::Ready { mail: None })
             }
-            Step::Broken(breach) => self.undecodable(&breach.to_string(), act),
         }
     }
 
