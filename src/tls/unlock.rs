@@ -358,7 +358,7 @@ mod tests {
             (scrypt(b"\x02\x01\x01\x02\x01\x08\x02\x01\x01"), costly.clone()),
             (scrypt(b"\x02\x08\x40\0\0\0\0\0\0\0\x02\x01\x08\x02\x01\x01"), costly.clone()),
             (scrypt(b"\x02\x02\x40\x00\x02\x03\x00\xff\xff\x02\x01\x01"), costly.clone()),
-            (scrypt(b"\x02\x02\x04\x00\x02\x01\x08\x02\x03\x00\xff\xff"), costly.clone()),
+            (scrypt(b"\x02\x02\x04\x00\x02\x01\x08\x02\x03\x00\xff\xff"), costly),
         ] {
             let text = locked(&kdf);
             assert_eq!(key(&text, &with(&["x"])).map(drop), Err(want), "{kdf:x?}");
