@@ -19,7 +19,6 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "stream",
         "gatepost serves mail; leave this block to nginx, and give gatepost the \"mail\" block",
     ),
-    ("ssl_conf_command", "there is no OpenSSL behind gatepost; see the other \"ssl_\" directives"),
 ];
 
 /// Every directive of every room, by name: one name may mean different things in different blocks.
