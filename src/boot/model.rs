@@ -323,7 +323,7 @@ impl<'a> Reader<'a> {
                  check the password; leave it at \"auto\"",
             );
         }
-        Server {
+        let server = Server {
             words,
             listens,
             settings,
@@ -337,6 +337,27 @@ impl<'a> Reader<'a> {
             access_log: logs::access_targets(block, self.prefix, &self.formats)
                 .or_else(|| self.access_log.clone())
                 .unwrap_or_default(),
+        };
+        self.note_mechanisms(&server, block);
+        server
+    }
+
+    /// What is configured and not offered is told, lest an admin look for it in vain.
+    fn note_mechanisms(&mut self, server: &Server, block: &Block) {
+        let (configured, offered) = (server.configured(), server.mechanisms());
+        let lacking = configured.iter().filter(|one| !offered.has(*one)).map(Mechanism::method);
+        let lacking = lacking.collect::<Vec<_>>().join(", ");
+        if lacking.is_empty() {
+            return;
+        }
+        let text = format!(
+            "\"{}_auth\": {lacking} cannot succeed without \"auth_http\"; external and gssapi can \
+             with \"proxy_master_user\", external with \"ssl_verify_client\" besides",
+            server.words.name
+        );
+        match offered == Mechanisms::default() {
+            true => block.fault_here(format!("{text}: nobody could log in")),
+            false => self.notes.push(format!("{text}: not offered, in {}", block.place())),
         }
     }
 }
@@ -478,15 +499,19 @@ impl Server {
 }
 
 impl Server {
+    fn configured(&self) -> Mechanisms {
+        match self.words.name {
+            "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),
+            _ => self.settings.face(self.words).mechanisms,
+        }
+    }
+
     /// What is offered of what is configured: what can succeed.
     ///
     /// Some mechanisms give us nothing to log in with upstream. Somebody must, and where the table
     /// decides, somebody must have checked the client first.
     fn mechanisms(&self) -> Mechanisms {
-        let configured = match self.words.name {
-            "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),
-            _ => self.settings.face(self.words).mechanisms,
-        };
+        let configured = self.configured();
         if !self.route.auth_http.is_empty() {
             return configured;
         }

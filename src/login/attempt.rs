@@ -210,13 +210,26 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The recipient's address, without angle brackets.
+    /// The recipient's address, without angle brackets and without a route before it (RFC 5321
+    /// §4.1.1.3): as the upstream reads it, to which a bracket or a blank within quotes is a letter.
     pub fn recipient(&self) -> &[u8] {
         let from = self.rcpt.iter().position(|byte| *byte == b':').map_or(0, |at| at + 1);
         let path = self.rcpt[from..].trim_ascii();
         let path = path.strip_prefix(b"<").unwrap_or(path);
-        let end = path.iter().position(|byte| matches!(byte, b'>' | b' '));
-        &path[..end.unwrap_or(path.len())]
+        let (mut quoted, mut escaped) = (false, false);
+        let end = path.iter().position(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b'>' | b' ' if !quoted => return true,
+                _ => {}
+            }
+            false
+        });
+        let path = &path[..end.unwrap_or(path.len())];
+        let colon = path.iter().position(|byte| *byte == b':');
+        colon.filter(|_| path.starts_with(b"@")).map_or(path, |colon| &path[colon + 1..])
     }
 }
 
@@ -232,6 +245,9 @@ mod tests {
             ("RCPT TO:tim@example.com NOTIFY=NEVER", "tim@example.com"),
             ("RCPT TO:<postmaster>", "postmaster"),
             ("RCPT TO:<>", ""),
+            ("RCPT TO:<\"t>m@inner.test\"@example.com>", "\"t>m@inner.test\"@example.com"),
+            ("RCPT TO:<\"t \\\"> m\"@example.com> X=>", "\"t \\\"> m\"@example.com"),
+            ("RCPT TO:<@relay.test,@b.test:tim@example.com>", "tim@example.com"),
         ] {
             let envelope = Envelope { mail: Box::default(), rcpt: rcpt.as_bytes().into() };
             assert_eq!(envelope.recipient(), want.as_bytes(), "{rcpt}");

@@ -5,10 +5,12 @@
 //! them lacks would cost its users their mail.
 //!
 //! **Limits.** Until an upstream has been seen, `smtp_capabilities` is believed; where that is not
-//! set, nothing is listed. What is known of an upstream is what it said at the last login.
+//! set, nothing is listed. What is known of an upstream is what it said at the last login, and for
+//! [`LONG`]: one that is gone for good does not limit the others for ever.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -18,6 +20,9 @@ use crate::net::Endpoint;
 /// So many upstreams are remembered; a further one takes another's place.
 const MOST: usize = 1024;
 
+/// How long an upstream is remembered to which nobody logs in any more.
+const LONG: Duration = Duration::from_secs(24 * 3600);
+
 /// Extensions that are not listed unless an admin lists them: they are ours to speak, or tell
 /// strangers more than they need.
 const UNLISTED: [&str; 8] =
@@ -25,7 +30,10 @@ const UNLISTED: [&str; 8] =
 
 /// What the upstreams of one virtual server offer. Outlives reloads.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<HashMap<Endpoint, Vec<String>>>);
+pub struct Seen(Mutex<Upstreams>);
+
+/// What each offered, and when.
+type Upstreams = HashMap<Endpoint, (Vec<String>, Instant)>;
 
 /// The offer of one virtual server as it is now.
 #[derive(Debug)]
@@ -38,7 +46,7 @@ pub struct Offered {
 }
 
 impl Seen {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, Vec<String>>> {
+    fn lock(&self) -> MutexGuard<'_, Upstreams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -46,7 +54,10 @@ impl Seen {
 impl Offered {
     /// `configured`: `smtp_capabilities`, of a protocol whose upstreams tell what they can do.
     pub fn new(base: Offer, configured: Option<Vec<String>>, seen: Arc<Seen>) -> Self {
-        let listed = list(configured.as_deref(), &seen.lock());
+        let mut known = seen.lock();
+        forget(&mut known, Instant::now());
+        let listed = list(configured.as_deref(), &known);
+        drop(known);
         let now = ArcSwap::from_pointee(Offer { capabilities: listed, ..base.clone() });
         Self { base, configured, seen, now }
     }
@@ -63,9 +74,17 @@ impl Offered {
 
     /// Takes note of what an upstream offers, and says what clients were told of that it lacks.
     pub fn learn(&self, upstream: &Endpoint, offers: Vec<String>) -> Vec<String> {
+        self.learn_at(Instant::now(), upstream, offers)
+    }
+
+    fn learn_at(&self, now: Instant, upstream: &Endpoint, offers: Vec<String>) -> Vec<String> {
         let mut seen = self.seen.lock();
-        if seen.get(upstream) == Some(&offers) {
-            return Vec::new();
+        let has_forgotten = forget(&mut seen, now);
+        if let Some((known, at)) = seen.get_mut(upstream) {
+            *at = now;
+            if *known == offers && !has_forgotten {
+                return Vec::new();
+            }
         }
         if seen.len() >= MOST
             && !seen.contains_key(upstream)
@@ -73,7 +92,7 @@ impl Offered {
         {
             seen.remove(&other);
         }
-        seen.insert(upstream.clone(), offers);
+        seen.insert(upstream.clone(), (offers, now));
         let listed = list(self.configured.as_deref(), &seen);
         drop(seen);
         let before = self.now();
@@ -86,16 +105,23 @@ impl Offered {
     }
 }
 
+/// Drops what nobody has seen for long; whether there was any.
+fn forget(seen: &mut Upstreams, now: Instant) -> bool {
+    let before = seen.len();
+    seen.retain(|_, (_, at)| now.saturating_duration_since(*at) < LONG);
+    seen.len() < before
+}
+
 /// What may be listed: in the words of the configuration, or of the upstreams.
-fn list(configured: Option<&[String]>, seen: &HashMap<Endpoint, Vec<String>>) -> Vec<String> {
+fn list(configured: Option<&[String]>, seen: &Upstreams) -> Vec<String> {
     let every = |line: &String| match seen.is_empty() {
         true => Some(line.clone()),
-        false => seen.values().try_fold(line.clone(), |line, theirs| common(&line, theirs)),
+        false => seen.values().try_fold(line.clone(), |line, (theirs, _)| common(&line, theirs)),
     };
     match configured {
         Some(lines) => lines.iter().filter_map(every).collect(),
         None => {
-            let lines = seen.values().next().map(Vec::as_slice).unwrap_or_default();
+            let lines = seen.values().next().map(|(lines, _)| lines.as_slice()).unwrap_or_default();
             let is_listed = |line: &&String| !UNLISTED.contains(&&*keyword(line));
             lines.iter().filter(is_listed).filter_map(every).collect()
         }
@@ -167,6 +193,21 @@ mod tests {
         before.learn(&upstream(1), lines("DSN"));
         let after = Offered::new(Offer::default(), Some(lines("DSN, CHUNKING")), seen);
         assert_eq!(after.now().capabilities, lines("DSN"));
+    }
+
+    #[test]
+    fn one_that_is_gone_does_not_limit_the_others_for_ever() {
+        let seen = Arc::new(Seen::default());
+        let before =
+            Offered::new(Offer::default(), Some(lines("DSN, CHUNKING")), Arc::clone(&seen));
+        let day = |number: u32| Instant::now() + number * LONG;
+        before.learn_at(day(0), &upstream(1), lines("DSN"));
+        before.learn_at(day(1) - LONG / 2, &upstream(2), lines("DSN, CHUNKING"));
+        assert_eq!(before.now().capabilities, lines("DSN"));
+        before.learn_at(day(1), &upstream(2), lines("DSN, CHUNKING"));
+        assert_eq!(before.now().capabilities, lines("DSN, CHUNKING"));
+        let known: Vec<_> = seen.lock().keys().cloned().collect();
+        assert_eq!(known, [upstream(2)]);
     }
 
     #[test]

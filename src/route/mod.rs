@@ -41,7 +41,7 @@ pub use group::{Group, Target, Targets};
 pub use lookup::hold_for_any;
 
 use crate::http::Names;
-use crate::login::{Attempt, Kind, Refusal, Secret};
+use crate::login::{Attempt, Kind, Mechanism, Refusal, Secret};
 use crate::observe::Level;
 use crate::observe::access::Line;
 use crate::tls::client::Connectors;
@@ -191,6 +191,8 @@ impl Router {
         };
         // The row speaks of the name that it was asked for.
         match attempt.authzid {
+            // Nobody logs in: what a recipient is called upstream names no sender.
+            _ if attempt.mechanism == Mechanism::Unasked => {}
             Some(_) => route.authzid = login,
             None => route.user = login,
         }

@@ -10,9 +10,12 @@
 mod support;
 
 mod crowd;
+mod dialog;
 mod scene;
+mod scripted;
 mod sieve;
 
+mod certificates;
 mod clients;
 mod examples;
 mod fail2ban;
@@ -21,18 +24,23 @@ mod hostile;
 mod imap;
 #[cfg(feature = "krb5")]
 mod kerberos;
+mod limits;
 mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod masters;
+mod mechanisms;
 mod nginx;
 mod peers;
 mod pop3;
 mod privilege;
 mod process;
+mod regressions;
 mod relay;
 mod reload;
 mod services;
+mod smtp;
 mod submission;
 mod tls;
 mod tokens;

@@ -34,7 +34,8 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         // No code says that a password is wrong.
         Kind::BadCredentials => ("", "invalid user or password"),
-        Kind::Forbidden => ("(AUTH-TOO-WEAK) ", "login not allowed"),
+        // No code: AUTH-TOO-WEAK would send the client to try another mechanism (RFC 5804 §1.3).
+        Kind::Forbidden => ("", "login not allowed"),
         Kind::NeedsTls => ("(ENCRYPT-NEEDED) ", "use STARTTLS first"),
         Kind::Unavailable => ("(TRYLATER) ", "service unavailable, try again later"),
         Kind::Throttled => ("(TRYLATER) ", "too many logins, try again later"),
@@ -104,7 +105,7 @@ mod tests {
     fn each_kind_has_its_words() {
         for (kind, want) in [
             (Kind::BadCredentials, "NO \"invalid user or password\"\r\n"),
-            (Kind::Forbidden, "NO (AUTH-TOO-WEAK) \"login not allowed\"\r\n"),
+            (Kind::Forbidden, "NO \"login not allowed\"\r\n"),
             (Kind::NeedsTls, "NO (ENCRYPT-NEEDED) \"use STARTTLS first\"\r\n"),
             (Kind::Unavailable, "NO (TRYLATER) \"service unavailable, try again later\"\r\n"),
             (Kind::Throttled, "NO (TRYLATER) \"too many logins, try again later\"\r\n"),

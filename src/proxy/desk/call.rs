@@ -8,12 +8,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::super::directives::Header;
+use super::super::directives::{Header, Tells};
 use super::super::session::{Session, reason};
 use super::super::site::{Security, Site, Towards};
 use super::credentials::Credentials;
 use super::{Error, Upstream};
-use crate::login::{Ask, Attempt, Dialogue, Identity, Secured, Verdict, imap, pop3, sieve, smtp};
+use crate::login::{
+    Ask, Attempt, Dialogue, Identity, Mechanism, Secured, Tell, Verdict, imap, pop3, sieve, smtp,
+};
 use crate::net::{Endpoint, Plain, Stream, connect};
 use crate::observe::Metrics;
 use crate::observe::metrics::{Phase, Side};
@@ -77,7 +79,7 @@ impl Call<'_> {
             starttls: matches!(self.security, Security::StartTls(_)),
             imap_id: tells.imap_id,
             pop3_xoip: tells.pop3_xoip,
-            xclient: tells.xclient,
+            xclient: self.xclient(attempt),
             dovecot: tells.dovecot,
             smtp_auth: *smtp_auth,
             envelope: attempt.envelope.clone(),
@@ -98,6 +100,17 @@ impl Call<'_> {
             line.auth = Some(asked.elapsed());
         });
         done
+    }
+
+    /// Whether the client is told of by XCLIENT. Where nobody logs in, who it is decides what it may
+    /// do: what says nothing of XCLIENT is told all the same, as by nginx, unless a PROXY header has
+    /// told it. Else the client would send under our address, which the upstream may trust.
+    fn xclient(&self, attempt: &Attempt) -> Tell {
+        let Tells { xclient, header, .. } = self.towards.tells;
+        let is_unknown = attempt.mechanism == Mechanism::Unasked
+            && self.site.words.name == "smtp"
+            && header == Header::Off;
+        if is_unknown && xclient == Tell::Auto { Tell::On } else { xclient }
     }
 
     fn identity(&self, attempt: &Attempt, client: &Client<'_>, via: Option<IpAddr>) -> Identity {

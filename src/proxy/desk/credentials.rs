@@ -24,6 +24,9 @@ pub enum Lack {
     Master,
     #[error("wants TLS with the upstream, which \"proxy_ssl_trusted_certificate\" does not allow")]
     Tls,
+    /// The client's fault, not ours: it is told that it may not.
+    #[error("nobody judges whom it acts for under \"proxy_smtp_auth off\"")]
+    Judge,
 }
 
 impl Credentials {
@@ -46,8 +49,13 @@ impl Credentials {
         let smtp_auth = match (is_smtp, tells.smtp_auth) {
             (false, _) => SmtpAuth::Off,
             (true, _) if attempt.mechanism == Mechanism::Unasked => SmtpAuth::Off,
-            // Who has vouched for the login, has: XCLIENT tells the rest.
-            (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) if route.is_checked => {
+            // Who has vouched for the login, has: XCLIENT tells the rest. But nobody has vouched for
+            // whom it acts for: that is for the upstream to judge.
+            (true, SmtpLogin::As(SmtpAuth::Off)) if route.is_checked && authzid.is_some() => {
+                return Err(Lack::Judge);
+            }
+            (true, SmtpLogin::As(SmtpAuth::Off)) if route.is_checked => SmtpAuth::Off,
+            (true, SmtpLogin::Auto) if route.is_checked && authzid.is_none() && !route.master => {
                 SmtpAuth::Off
             }
             (true, SmtpLogin::Auto | SmtpLogin::As(SmtpAuth::Off)) => SmtpAuth::Any,
@@ -65,7 +73,7 @@ impl Credentials {
             None => None,
         };
         let (secret, proof) = match (own, &tells.master) {
-            (own, Some(master)) if route.master || (own.is_none() && !needs_none) => {
+            (own, Some(master)) if !needs_none && (route.master || own.is_none()) => {
                 let mailbox = authzid.take().unwrap_or(user);
                 user = master.user.clone().into_bytes();
                 match master.separator {
@@ -79,10 +87,12 @@ impl Credentials {
                 }
                 (master.secret.clone(), Proof::Password)
             }
-            (_, None) if route.master => return Err(Lack::Master),
+            (_, None) if !needs_none && route.master => return Err(Lack::Master),
             (Some(own), _) => own,
             (None, _) if needs_none => (Secret::default(), Proof::Password),
-            (None, _) => return Err(Lack::Password),
+            // A handler could have handed one back; the table cannot.
+            (None, _) if route.is_checked => return Err(Lack::Password),
+            (None, _) => return Err(Lack::Master),
         };
         Ok(Self { user: user.into(), authzid: authzid.map(Into::into), secret, proof, smtp_auth })
     }

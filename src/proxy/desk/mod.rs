@@ -141,15 +141,23 @@ impl<'a> Desk<'a> {
             session.log(Level::Error, Some("in auth state"), words);
             return Err(Refusal::new(Kind::Unavailable));
         }
-        let (attempt, suffix) = understand(site, attempt);
-        let mut route = match found {
-            Some(found) => found?,
-            None => self.find(site, &attempt).await?,
-        };
+        // Before what was found counts: a user that nobody knows hears what a known one would.
         if attempt.disproved {
             session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
             return Err(Refusal::new(Kind::BadCredentials));
         }
+        let (attempt, suffix) = understand(site, attempt);
+        if attempt.disproved {
+            // One that nobody knows hears the same as one whose password is wrong, whatever a handler
+            // has said of it. And as with a handler, who is not made to wait is sent away: guessing
+            // costs a connection each time.
+            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
+            return Err(Refusal { close: true, ..Refusal::new(Kind::BadCredentials) });
+        }
+        let mut route = match found {
+            Some(found) => found?,
+            None => self.find(site, &attempt).await?,
+        };
         self.check(&attempt, &route)?;
         session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
@@ -230,7 +238,15 @@ impl<'a> Desk<'a> {
 
     /// The login cannot be made, for want of something that an admin must see to.
     fn lacks(&self, lack: Lack, route: &Route) -> Refusal {
+        if lack == Lack::Judge {
+            let words = format!("client login failed: \"{lack}\"");
+            self.session.log(Level::Info, Some("in auth state"), words);
+            return Refusal::new(Kind::Forbidden);
+        }
+        let is_smtp = matches!(self.session.site().words.name, "smtp" | "lmtp");
         let words = match &route.handler {
+            // nginx's words: it asks the handler for one only where the upstream does.
+            Some(_) if is_smtp && lack == Lack::Password => "no password available".to_owned(),
             Some(handler) => format!("auth http server {handler} {lack}"),
             None => format!("the route {lack}"),
         };
@@ -335,8 +351,12 @@ impl<'a> Desk<'a> {
         self.note(&site, &attempt);
         let (known, _) = understand(&site, &attempt);
         let found = Box::pin(self.find(&site, &known)).await;
+        let is_for_later = |refusal: &Refusal| {
+            matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
+                || refusal.code.as_deref().is_some_and(|code| code.starts_with('4'))
+        };
         if let Err(refusal) = &found
-            && matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
+            && is_for_later(refusal)
         {
             self.conclude(&site, attempt.mechanism, &found);
             return Err(refusal.clone());
@@ -347,7 +367,8 @@ impl<'a> Desk<'a> {
             let words = "auth http server sent no verifier that can be read";
             self.session.log(Level::Error, Some("in http auth state"), words);
         }
-        let verifier = verifier.unwrap_or_else(|| Verifier::fake(&attempt.user, &FAKES[..]));
+        // By the name that is looked up: one that is known has the same salt with any suffix.
+        let verifier = verifier.unwrap_or_else(|| Verifier::fake(&known.user, &FAKES[..]));
         let Attempt { user, authzid, .. } = attempt;
         let asked = Asked { user, authzid, found };
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);

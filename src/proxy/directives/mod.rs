@@ -214,6 +214,13 @@ impl Settings {
 impl Face {
     fn read(block: &Block, outer: &Self, protocol: &str) -> Self {
         let name = |rest: &str| format!("{protocol}_{rest}");
+        // What clients are told is one line each.
+        for name in [name("greeting"), name("capabilities")] {
+            let words = block.words(&name).unwrap_or_default();
+            if words.iter().any(|word| word.chars().any(char::is_control)) {
+                fault(block, &name, format!("a control character in \"{name}\""));
+            }
+        }
         Self {
             greeting: block
                 .text(&name("greeting"))

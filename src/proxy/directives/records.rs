@@ -323,9 +323,12 @@ pub const DIRECTIVES: &[Directive] = &[
         within: TELL,
         default: "auto",
         doc: "Whether an upstream is told who the client is by `XCLIENT`: `auto` if its greeting or \
-              its capabilities offer it, `on` always, `off` never. A refusal is ignored. SMTP upstreams \
+              its capabilities offer it, `on` always, `off` never. A refusal is ignored, but \
+              where nobody logs in (`smtp_auth none`): there `auto` is `on`, unless a PROXY header \
+              tells who the client is, and a refusal ends it, lest the client send under our \
+              address. SMTP upstreams \
               are told the attributes they list, of `NAME ADDR PORT PROTO HELO LOGIN DESTADDR \
-              DESTPORT`; `on` with one that lists none: nginx's `ADDR LOGIN NAME`. POP3 and ManageSieve \
+              DESTPORT SESSION TTL`; `on` with one that lists none: nginx's `ADDR LOGIN NAME`. POP3 and ManageSieve \
               as Dovecot has it.",
         ..HERE
     },
@@ -346,8 +349,10 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "Whether an SMTP upstream hears the client's credentials by AUTH: `on` by PLAIN, or by \
               LOGIN where only that is offered, `plain` or `login` by that one, `off` never: it then \
               relies on us, and learns the user by XCLIENT. `auto`: `off` where the handler at \
-              `auth_http` has vouched for the login, else `on`. Where the `route` table decides, \
-              nobody has checked the password, so `off` is refused.",
+              `auth_http` has vouched for the login and wants no master login there, else `on`. A \
+              login that acts for another (an authorization identity, or `login_master_separator`) \
+              goes by AUTH under `auto`, and is refused under `off`, as the upstream must judge it. \
+              Where the `route` table decides, nobody has checked the password, so `off` is an error.",
         ..HERE
     },
     Directive {

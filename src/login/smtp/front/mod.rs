@@ -356,7 +356,9 @@ impl<F: Flavour> Front<F> {
             }
         }
         if self.guest.trusted {
-            lines.push("XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT".to_owned());
+            lines.push(
+                "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT SESSION TTL".to_owned(),
+            );
         }
         let mechanisms = self.offer.mechanisms.iter();
         let usable = mechanisms.filter(|one| self.guest.may_use(*one, &self.offer));

@@ -150,7 +150,7 @@ fn a_trusted_proxy_says_who_is_behind_it() {
         S: 220 mx.example ESMTP ready
         C: EHLO proxy.example
         S: 250-mx.example
-        S: 250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT
+        S: 250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT SESSION TTL
         C: XCLIENT NAME=c.example ADDR=IPV6:2001:db8::1 PORT=4711
         S: 220 mx.example ESMTP ready
         C: XCLIENT PROTO=SMTP HELO=c+2Bd LOGIN=root
@@ -159,7 +159,7 @@ fn a_trusted_proxy_says_who_is_behind_it() {
         S: 501 5.5.4 Invalid argument
         C: EHLO proxy.example
         S: 250-mx.example
-        S: 250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT
+        S: 250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT SESSION TTL
         C: MAIL FROM:<a@b>
         S: 250 2.0.0 OK
         C: XCLIENT ADDR=192.0.2.1
