@@ -36,7 +36,7 @@ pub mod testing {
     pub mod hold {
         /// The letter that asks for it, as an input's first byte, and the function that gets the
         /// rest. A letter that was given stays: the inputs in fuzz/ begin with it.
-        type Row = (u8, fn(&[u8]));
+        pub type Row = (u8, fn(&[u8]));
 
         /// Each target by its name; of the same name are its folders in fuzz/.
         pub const TARGETS: &[(&str, &[Row])] =
@@ -51,6 +51,9 @@ pub mod testing {
             (b'p', crate::tls::pem::hold_for_any),
             (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
+            (b'f', crate::observe::format::hold_for_any),
+            (b't', crate::throttle::hold_for_any),
+            (b'K', crate::proxy::kerberos::hold_for_any),
         ];
 
         /// What is read off the wire, element by element.
@@ -76,7 +79,10 @@ pub mod testing {
             (b'd', crate::wire::sasl::cram_md5::hold_for_any),
             (b'k', crate::wire::sasl::scram::hold_for_any),
             (b'o', crate::wire::sasl::oauth::hold_for_any),
+            (b'x', crate::wire::sasl::external::hold_for_any),
             (b't', crate::tls::clients::hold_for_any),
+            (b'H', crate::http::hold_for_any),
+            (b'D', crate::net::dns::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::privilege::Identity;
 use crate::config::{Block, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
-use crate::net::listen::Listen;
+use crate::net::listen::{self, Listen};
 
 const ONCE: Directive = Directive {
     name: "",
@@ -370,9 +370,9 @@ fn user(main: &Block) -> Option<Identity> {
 }
 
 fn metrics(main: &Block) -> Vec<Listen> {
-    let mut listens = Vec::new();
+    let (mut listens, mut room) = (Vec::new(), listen::MOST);
     for at in main.all("metrics") {
-        match Listen::parse(&[&at.args()[0]], None) {
+        match Listen::parse_within(&[&at.args()[0]], &mut room) {
             Ok(parsed) => listens.extend(parsed),
             Err(error) => main.fault(at, error.replace("\"listen\"", "\"metrics\"")),
         }

@@ -1,6 +1,7 @@
 //! From a configuration to everything that is needed to serve it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,9 +9,10 @@ use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
 use super::{Options, registry};
-use crate::config::{self, Block, Tree};
+use crate::config::{self, Block, Statement, Tree};
 use crate::login::{Mechanism, Mechanisms, Offer, SmtpAuth, StartTls, Words, words};
-use crate::net::listen::Listen;
+use crate::net::Endpoint;
+use crate::net::listen::{self, Listen};
 use crate::observe::access::Access;
 use crate::observe::format::Format;
 use crate::observe::{Level, Log, Metrics, Target};
@@ -159,6 +161,7 @@ impl Plan {
         let mut realms = Realms::default();
         let mut faults = Vec::new();
         let mut doors: Vec<(Listen, Sites)> = Vec::new();
+        let mut known: HashMap<&Endpoint, usize> = HashMap::new();
         for server in &self.servers {
             let site = match server.site(&log, kept, &mut connectors, &mut names, &mut realms) {
                 Ok(site) => Arc::new(site),
@@ -168,11 +171,11 @@ impl Plan {
                 }
             };
             for listen in &server.listens {
-                let is_default = listen.default_server;
-                match doors.iter_mut().find(|(open, _)| open.endpoint == listen.endpoint) {
-                    Some((_, sites)) => sites.push((Arc::clone(&site), is_default)),
-                    None => doors.push((listen.clone(), vec![(Arc::clone(&site), is_default)])),
-                }
+                let at = *known.entry(&listen.endpoint).or_insert_with(|| {
+                    doors.push((listen.clone(), Vec::new()));
+                    doors.len() - 1
+                });
+                doors[at].1.push((Arc::clone(&site), listen.default_server));
             }
         }
         if !faults.is_empty() {
@@ -197,20 +200,20 @@ impl Plan {
 
 /// Servers that share an address must agree on what comes first there, and have one default.
 fn check_doors(mail: &Block, servers: &[Server], metrics: &[Listen]) {
-    let mut seen: HashMap<String, (&Listen, &'static str, bool)> = HashMap::new();
+    let mut seen: HashMap<&Endpoint, (&Listen, &'static str, bool)> = HashMap::new();
+    let shown: HashSet<_> = metrics.iter().map(|shown| &shown.endpoint).collect();
     for server in servers {
-        let mut own: Vec<String> = Vec::new();
+        let mut own: HashSet<&Endpoint> = HashSet::new();
         for listen in &server.listens {
-            let at = listen.endpoint.to_string();
-            if metrics.iter().any(|shown| shown.endpoint == listen.endpoint) {
+            let at = &listen.endpoint;
+            if shown.contains(at) {
                 mail.fault_here(format!("\"listen {at}\" and \"metrics {at}\" exclude each other"));
             }
-            if own.contains(&at) {
+            if !own.insert(at) {
                 mail.fault_here(format!("duplicate \"{at}\" address and port pair"));
                 continue;
             }
-            own.push(at.clone());
-            let Some((first, protocol, has_default)) = seen.get_mut(&at) else {
+            let Some((first, protocol, has_default)) = seen.get_mut(at) else {
                 seen.insert(at, (listen, server.words.name, listen.default_server));
                 continue;
             };
@@ -242,6 +245,8 @@ struct Reader<'a> {
     formats: Formats,
     error_log: Option<Vec<(Target, Level)>>,
     access_log: Option<Vec<(Target, Arc<Format>)>>,
+    /// How many more places may be listened at.
+    room: usize,
     complaints: Vec<String>,
     notes: Vec<String>,
 }
@@ -264,6 +269,7 @@ impl<'a> Reader<'a> {
             error_log: logs::error_targets(mail, prefix),
             access_log,
             formats,
+            room: listen::MOST,
             complaints: Vec::new(),
             notes: Vec::new(),
         }
@@ -271,7 +277,7 @@ impl<'a> Reader<'a> {
 
     fn server(&mut self, block: &Block) -> Server {
         let settings = proxy::Settings::read(block, &self.settings);
-        let listens = listens(block);
+        let listens = listens(block, &mut self.room);
         let words = protocol(block, &listens);
         let route = route::Settings::read(block, &self.route);
         if !route.leads_somewhere() {
@@ -356,7 +362,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn listens(block: &Block) -> Vec<Listen> {
+fn listens(block: &Block, room: &mut usize) -> Vec<Listen> {
     let statements = block.all("listen");
     if statements.is_empty() {
         block.fault_here("no \"listen\" is defined for server");
@@ -364,7 +370,7 @@ fn listens(block: &Block) -> Vec<Listen> {
     let mut listens = Vec::new();
     for statement in statements {
         let words: Vec<&str> = statement.args().iter().map(String::as_str).collect();
-        match Listen::parse(&words, None) {
+        match Listen::parse_within(&words, room) {
             Ok(parsed) => listens.extend(parsed),
             Err(error) => block.fault(statement, error),
         }
@@ -561,7 +567,7 @@ pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
 /// What must hold for any configuration at all: whatever is wrong with it is told a line each.
 ///
 /// It opens certificates at most, and relative ones where there are none. Text that could include
-/// other files, or open a device, is left alone.
+/// other files, open a device, or ask name servers is left alone.
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
     let says = |part: &[u8]| input.windows(part.len()).any(|window| window == part);
@@ -571,6 +577,9 @@ pub fn hold_for_any(input: &[u8]) {
     let prefix = PathBuf::from("/nowhere");
     let configuration = prefix.join("any");
     let Ok(tree) = config::load_text(input, &configuration, &registry::registry()) else { return };
+    if names_a_host(tree.root()) {
+        return;
+    }
     let options = Options { prefix, configuration, directives: None, error_log: None };
     let plan = Plan::of(tree, &options, &Kept::new());
     let faults = plan.tree.finish().err().into_iter().flatten().map(|fault| fault.to_string());
@@ -578,4 +587,24 @@ pub fn hold_for_any(input: &[u8]) {
     for line in faults.chain(plan.complaints) {
         assert!(!line.contains(char::is_control), "more than one line: {line:?}");
     }
+}
+
+/// Whether to read this is to ask the system for a host's address.
+fn names_a_host(main: &Block) -> bool {
+    let mut mails = main.blocks("mail");
+    let servers: Vec<_> = mails.iter().flat_map(|mail| mail.blocks("server")).collect();
+    mails.extend(servers);
+    let is_name = |statement: &Statement| {
+        let asked = Cell::new(false);
+        let place = statement.arg(0).into_iter().collect::<Vec<_>>();
+        let _ = Listen::parse_with(&place, None, |_| {
+            asked.set(true);
+            Ok(Vec::new())
+        });
+        asked.get()
+    };
+    let listens = mails.iter().flat_map(|block| block.all("listen"));
+    let mut networks = mails.iter().flat_map(|block| block.all("set_real_ip_from"));
+    listens.chain(main.all("metrics")).any(is_name)
+        || networks.any(|at| at.arg(0).is_none_or(|net| config::value::cidr(net).is_none()))
 }

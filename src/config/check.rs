@@ -139,7 +139,8 @@ impl Checker {
             return None;
         }
         let written = name.to_ascii_lowercase();
-        let most = match written.chars().count() {
+        let length = written.chars().count();
+        let most = match length {
             0..=2 => return None,
             3..=4 => 1,
             5..=11 => 2,
@@ -147,12 +148,13 @@ impl Checker {
         };
         let names = self.directives.iter().map(|(known, records)| {
             let is_allowed = records.iter().any(|record| record.within.contains(&context));
-            (!is_allowed, strsim::osa_distance(&written, known), *known)
+            (!is_allowed, *known)
         });
-        let include =
-            std::iter::once((false, strsim::osa_distance(&written, "include"), "include"));
-        let near = names.chain(include).filter(|(_, distance, _)| *distance <= most).min();
-        near.map(|(_, _, known)| known)
+        let near = names.chain([(false, "include")]);
+        // An edit changes the length by one at the most. To measure takes as long as both are.
+        let near = near.filter(|(_, known)| known.len().abs_diff(length) <= most);
+        let near = near.map(|(far, known)| (far, strsim::osa_distance(&written, known), known));
+        near.filter(|(_, distance, _)| *distance <= most).min().map(|(_, _, known)| known)
     }
 
     /// Adds to `text` where a `;` or `{` was likely forgotten: before a line of `raw` that begins

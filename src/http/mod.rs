@@ -32,4 +32,6 @@ mod url;
 
 pub use client::{Cause, Client, MAX_HEAD, MAX_HEADERS};
 pub use names::Names;
+#[doc(hidden)]
+pub use opening::hold_for_any;
 pub use url::Url;

@@ -180,10 +180,31 @@ fn find(name: &str) -> Result<&'static Variable, Error> {
     if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) {
         return Ok(variable);
     }
+    let most = 3.min(name.len() / 2);
     let likeness = |variable: &&Variable| strsim::damerau_levenshtein(variable.name, name);
-    let near = VARIABLES.iter().min_by_key(likeness);
-    let near = near.filter(|near| likeness(near) <= 3.min(name.len() / 2));
+    // An edit changes the length by one at the most. To measure takes as long as both are.
+    let near = VARIABLES.iter().filter(|one| one.name.len().abs_diff(name.len()) <= most);
+    let near = near.min_by_key(likeness).filter(|near| likeness(near) <= most);
     Err(Error::Unknown { name: name.to_owned(), near: near.map(|near| near.name) })
+}
+
+/// What must hold for any format, on the first line, and any login, on the rest: what a client says
+/// adds no line, and its length is bounded.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let Ok(text) = str::from_utf8(&input[..end]) else { return };
+    let client = std::net::SocketAddr::from(([192, 0, 2, 1], 4711));
+    let login = input.get(end + 1..).map(Into::into);
+    let line = Line { login, ..Line::new("imap", 1, client.into(), client.into()) };
+    for escape in ["escape=default", "escape=json", "escape=none"] {
+        let Ok(format) = Format::read(&[escape, text]) else { return };
+        let mut out = Vec::new();
+        format.render(&line, SystemTime::UNIX_EPOCH, &mut out);
+        assert!(!out.contains(&b'\n'), "more than one line");
+        let values = text.matches('$').count();
+        assert!(out.len() <= text.len() + values * (MAX_VALUE + "...".len()));
+    }
 }
 
 #[cfg(test)]
@@ -360,6 +381,11 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn holds_for_any_format(input in "[a-c]?(\\$(remote_user|\\{login\\}|time_local|x?)){0,3}(\n[a\"\r\n\u{0}-\u{ff}]{0,9})?") {
+            hold_for_any(input.as_bytes());
+        }
+
         #[test]
         fn json_is_valid_whatever_the_client_sends(
             login in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),

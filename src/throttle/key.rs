@@ -120,6 +120,29 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// What must hold for any key, on its first line, and any login, on the rest: what it is counted by
+/// is short, and the same in whatever case a login is written.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let (text, login) = (&input[..end], input.get(end + 1..));
+    let Ok(key) = str::from_utf8(text).map_err(drop).and_then(|text| Key::read(text).map_err(drop))
+    else {
+        return;
+    };
+    let client = std::net::SocketAddr::from(([192, 0, 2, 1], 4711));
+    let session = |login: Option<Vec<u8>>| Line {
+        login: login.map(Into::into),
+        ..Line::new("imap", 1, client.into(), client.into())
+    };
+    let value = key.value(&session(login.map(<[u8]>::to_vec)));
+    assert!(value.len() <= LONGEST);
+    assert_eq!(key.value(&session(login.map(<[u8]>::to_ascii_uppercase))), value);
+    if key.stage() == Stage::Connected {
+        assert_eq!(key.value(&session(None)), value, "it was known already");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -173,5 +196,12 @@ mod tests {
         }
         let long = line("192.0.2.7:1", Some(&[b'x'; 9000]));
         assert_eq!(Key::read("$login").unwrap().value(&long).len(), LONGEST);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn holds_for_any_key(input in "[a-c]?(\\$(remote_user|\\{login\\}|binary_remote_addr|x?)){0,3}(\n[a-zA-Z\r\n]{0,9})?") {
+            hold_for_any(input.as_bytes());
+        }
     }
 }

@@ -28,4 +28,6 @@ mod zone;
 
 pub use connections::{Connections, Guard, Over, Stage};
 pub use directives::DIRECTIVES;
+#[doc(hidden)]
+pub use key::hold_for_any;
 pub use zone::Zones;

@@ -36,12 +36,13 @@ pub fn read_up_to(path: &Path, most: usize) -> Result<Zeroizing<Vec<u8>>, Why> {
 /// All certificates in `text`, in order; at least one.
 pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Why> {
     let mut found = Vec::new();
+    let mut known = None;
     for item in items(text) {
         match item {
             Ok(Item::X509Certificate(certificate)) => found.push(certificate),
             Ok(_) => {}
             // The key beside the certificates may be one that we cannot read: not our question.
-            Err(_) if is_encrypted(text) => {}
+            Err(_) if *known.get_or_insert_with(|| is_encrypted(text)) => {}
             Err(error) => return Err(Why::NotPem(error.to_string())),
         }
     }

@@ -3,6 +3,9 @@
 //! Two forms are about: PKCS #8 with PBES2 (RFC 8018 §6.2), which OpenSSL writes since 1.0.0, and
 //! the older one with RFC 1421's headers, whose key is made of the pass phrase by MD5, once.
 //! Neither says whether a pass phrase was right, so what comes out must look like a key.
+//!
+//! **Limits.** PKCS #8 says itself how much work it is to open a key. What asks for more than [`MOST`]
+//! is not opened.
 
 use std::path::Path;
 
@@ -15,6 +18,8 @@ use cbc::cipher::{BlockModeDecrypt, KeyIvInit};
 use des::TdesEde3;
 use md5::{Digest, Md5};
 use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::pkcs5::EncryptionScheme;
+use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use zeroize::Zeroizing;
 
@@ -25,7 +30,7 @@ use super::pem;
 pub type Phrases = Vec<Zeroizing<Vec<u8>>>;
 
 /// Why a key stays shut.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unopened {
     /// No pass phrase fits.
     Phrase,
@@ -51,21 +56,51 @@ pub fn phrases(file: &Path) -> Result<Phrases, Why> {
 pub fn key(text: &[u8], phrases: &Phrases) -> Result<PrivateKeyDer<'static>, Unopened> {
     let section = Section::find(text).ok_or_else(|| Unopened::Form("no valid PEM".to_owned()))?;
     for phrase in phrases {
-        if let Some(key) = section.open(phrase)? {
+        if let Some(key) = section.open(phrase, &MOST)? {
             return Ok(key);
         }
     }
     Err(Unopened::Phrase)
 }
 
-/// What must hold for any bytes at all: there is no panic.
+/// What must hold for any bytes at all: there is no panic, and no more work than is allowed.
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
-    // A key that PKCS #8 has derived a million times over would only take long.
-    if let Some(section) = Section::find(input)
-        && section.label != PKCS8
-    {
-        let _ = section.open(b"phrase");
+    let little = Work { rounds: 2048, memory: 1 << 20, passes: 2 };
+    if let Some(section) = Section::find(input) {
+        let _ = section.open(b"phrase", &little);
+    }
+}
+
+/// How much work a key may be to open.
+struct Work {
+    /// Of PBKDF2.
+    rounds: u32,
+    /// Of scrypt, in bytes.
+    memory: u64,
+    /// How often scrypt goes through that memory.
+    passes: u16,
+}
+
+/// RFC 8018 §4.2 has ten million rounds for the most critical keys, and OpenSSL's scrypt takes 16 MiB.
+const MOST: Work = Work { rounds: 10_000_000, memory: 256 << 20, passes: 16 };
+
+impl Work {
+    fn allows(&self, scheme: &EncryptionScheme) -> bool {
+        match scheme {
+            EncryptionScheme::Pbes2(Parameters { kdf: Kdf::Pbkdf2(ask), .. }) => {
+                ask.iteration_count <= self.rounds
+            }
+            EncryptionScheme::Pbes2(Parameters { kdf: Kdf::Scrypt(ask), .. }) => {
+                let memory = ask.cost_parameter.saturating_mul(128 * u64::from(ask.block_size));
+                // Of no rounds at all the library would make a panic.
+                ask.cost_parameter > 1
+                    && memory <= self.memory
+                    && ask.parallelization <= self.passes
+            }
+            // A few rounds, or none of ours.
+            _ => true,
+        }
     }
 }
 
@@ -105,9 +140,9 @@ impl Section {
     }
 
     /// `None`: this is not the pass phrase.
-    fn open(&self, phrase: &[u8]) -> Result<Option<PrivateKeyDer<'static>>, Unopened> {
+    fn open(&self, phrase: &[u8], most: &Work) -> Result<Option<PrivateKeyDer<'static>>, Unopened> {
         if self.label == PKCS8 {
-            return self.open_pkcs8(phrase);
+            return self.open_pkcs8(phrase, most);
         }
         let unknown = || Unopened::Form(self.cipher.clone());
         let (name, first) = self.cipher.split_once(',').ok_or_else(unknown)?;
@@ -126,9 +161,16 @@ impl Section {
         }))
     }
 
-    fn open_pkcs8(&self, phrase: &[u8]) -> Result<Option<PrivateKeyDer<'static>>, Unopened> {
+    fn open_pkcs8(
+        &self,
+        phrase: &[u8],
+        most: &Work,
+    ) -> Result<Option<PrivateKeyDer<'static>>, Unopened> {
         let locked = EncryptedPrivateKeyInfoRef::try_from(&self.bytes[..])
             .map_err(|error| Unopened::Form(error.to_string()))?;
+        if !most.allows(&locked.encryption_algorithm) {
+            return Err(Unopened::Form("it would be too much work".to_owned()));
+        }
         match locked.decrypt(phrase) {
             Ok(plain) => Ok(Some(PrivatePkcs8KeyDer::from(plain.as_bytes().to_vec()).into())),
             Err(pkcs8::Error::EncryptedPrivateKey(
@@ -274,6 +316,53 @@ mod tests {
                 matches!(key(text.as_bytes(), &with(&["x"])), Err(Unopened::Form(_))),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_key_that_would_take_too_long_is_not_opened() {
+        // Of a key that OpenSSL locked, the numbers that say how much work it is to open.
+        let locked = |kdf: &[u8]| {
+            let sequence = |parts: &[&[u8]]| {
+                let body = parts.concat();
+                [&[0x30, u8::try_from(body.len()).unwrap()], &body[..]].concat()
+            };
+            let aes = [&b"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x01\x2a\x04\x10"[..], &[7; 16]];
+            let pbes2 = &b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d"[..];
+            let ways = sequence(&[&sequence(&[kdf]), &sequence(&aes)]);
+            let key = sequence(&[&sequence(&[pbes2, &ways]), b"\x04\x10", &[9; 16]]);
+            let text = STANDARD.encode(key);
+            format!("-----BEGIN {PKCS8}-----\n{text}\n-----END {PKCS8}-----\n").into_bytes()
+        };
+        let pbkdf2 = |rounds: &[u8]| {
+            let salt = b"\x04\x081234567\x38";
+            let length = |more: usize| u8::try_from(salt.len() + rounds.len() + more).unwrap();
+            let oid = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c";
+            let number = [&[2, u8::try_from(rounds.len()).unwrap()], rounds].concat();
+            [&oid[..], &[0x30, length(2)], salt, &number].concat()
+        };
+        let scrypt = |numbers: &[u8]| {
+            let salt = b"\x04\x0812345678";
+            let length = u8::try_from(salt.len() + numbers.len()).unwrap();
+            let oid = b"\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x04\x0b";
+            [&oid[..], &[0x30, length], salt, numbers].concat()
+        };
+        let costly = Unopened::Form("it would be too much work".to_owned());
+        for (kdf, want) in [
+            (pbkdf2(b"\x08\x00"), Unopened::Phrase),
+            (pbkdf2(b"\x00\x98\x96\x81"), costly.clone()),
+            (pbkdf2(b"\x00\xff\xff\xff\xff"), costly.clone()),
+            (scrypt(b"\x02\x02\x04\x00\x02\x01\x08\x02\x01\x01"), Unopened::Phrase),
+            // N is 0, 1, 2^62; r and p are 65535.
+            (scrypt(b"\x02\x01\x00\x02\x01\x08\x02\x01\x01"), costly.clone()),
+            (scrypt(b"\x02\x01\x01\x02\x01\x08\x02\x01\x01"), costly.clone()),
+            (scrypt(b"\x02\x08\x40\0\0\0\0\0\0\0\x02\x01\x08\x02\x01\x01"), costly.clone()),
+            (scrypt(b"\x02\x02\x40\x00\x02\x03\x00\xff\xff\x02\x01\x01"), costly.clone()),
+            (scrypt(b"\x02\x02\x04\x00\x02\x01\x08\x02\x03\x00\xff\xff"), costly),
+        ] {
+            let text = locked(&kdf);
+            assert_eq!(key(&text, &with(&["x"])).map(drop), Err(want), "{kdf:x?}");
+            hold_for_any(&text);
         }
     }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::back::{Back, MAX_HEARD};
 use super::front::Front;
+use crate::login::carry::advice;
 use crate::login::cut;
 use crate::login::{
-    Action, Ask, Dialogue, Event, Guest, Identity, Kind, Mechanism, Mechanisms, Offer, Proof,
-    Refusal, Secret, Secured, StartTls, Tell, Verdict,
+    Action, Advice, Ask, Dialogue, Event, Guest, Identity, Kind, Mechanism, Mechanisms, Offer,
+    Proof, Refusal, Secret, Secured, StartTls, Tell, Verdict,
 };
 use crate::wire::Parsed;
 use crate::wire::sieve::reply::{self, MAX_REPLY};
@@ -22,7 +23,7 @@ enum Then {
     Secured,
     /// The desk says no, whatever it was asked.
     Ruled(Refusal),
-    Advised(Refusal),
+    Advised(Result<Advice, Refusal>),
     Over,
 }
 
@@ -41,7 +42,7 @@ fn carry<D: Dialogue>(
                     Then::Go => {}
                     Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
                     Then::Ruled(no) => dialogue.on(Event::Ruled(Err(no)), &mut act),
-                    Then::Advised(no) => dialogue.on(Event::Advised(Err(no)), &mut act),
+                    Then::Advised(advice) => dialogue.on(Event::Advised(advice), &mut act),
                     Then::Over => return 0,
                 }
             }
@@ -111,7 +112,10 @@ pub fn front(input: &[u8]) {
             secure = true;
             Then::Secured
         }
-        Action::Consult(_) => Then::Advised(Refusal::new(Kind::BadCredentials)),
+        Action::Consult(question) => {
+            assert!(secure || starttls != StartTls::Only, "consulted in the clear");
+            Then::Advised(advice(question))
+        }
         Action::Rule(attempt) => {
             assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
             for part in [&*attempt.user, attempt.mailbox(), attempt.secret.reveal()] {

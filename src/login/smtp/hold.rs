@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::back::Back;
 use super::front::Front;
 use super::{Flavour, Lmtp, Smtp};
+use crate::login::carry::advice;
 use crate::login::cut;
 use crate::login::{
-    Action, Ask, Dialogue, Envelope, Event, Granted, Guest, Helo, Identity, Kind, Mechanism,
-    Mechanisms, Offer, Proof, Refusal, Secret, Secured, SmtpAuth, StartTls, Tell, Verdict,
+    Action, Advice, Ask, Dialogue, Envelope, Event, Granted, Guest, Helo, Identity, Kind,
+    Mechanism, Mechanisms, Offer, Proof, Refusal, Secret, Secured, SmtpAuth, StartTls, Tell,
+    Verdict,
 };
 use crate::wire::Parsed;
 use crate::wire::sasl;
@@ -18,11 +20,22 @@ use crate::wire::smtp::reply;
 /// The longest that a back says for one of the [`asks`].
 const MAX_SAID: usize = 4000;
 
+const SASL: [Mechanism; 8] = [
+    Mechanism::Plain,
+    Mechanism::AuthLogin,
+    Mechanism::CramMd5,
+    Mechanism::External,
+    Mechanism::ScramSha256,
+    Mechanism::XOauth2,
+    Mechanism::OauthBearer,
+    Mechanism::Gssapi,
+];
+
 /// What came of an action.
 enum Then {
     Go,
     Secured,
-    Advised(Refusal),
+    Advised(Result<Advice, Refusal>),
     Ruled(Result<Granted, Refusal>),
     Over,
 }
@@ -43,7 +56,7 @@ fn carry<D: Dialogue>(
                 match take(action) {
                     Then::Go => {}
                     Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
-                    Then::Advised(refusal) => dialogue.on(Event::Advised(Err(refusal)), &mut act),
+                    Then::Advised(advice) => dialogue.on(Event::Advised(advice), &mut act),
                     Then::Ruled(ruling) => dialogue.on(Event::Ruled(ruling), &mut act),
                     Then::Over => return 0,
                 }
@@ -83,7 +96,10 @@ pub fn front(input: &[u8]) {
 fn front_of<F: Flavour>(choice: u8, fate: u8, input: &[u8]) {
     let starttls = [StartTls::Off, StartTls::On, StartTls::Only][usize::from(choice % 3)];
     let (has_tls, mut secure) = (choice & 4 != 0, choice & 8 != 0);
-    let mut mechanisms = Mechanisms::of(&[Mechanism::Plain, Mechanism::AuthLogin]);
+    let mut mechanisms = match choice & 64 {
+        0 => Mechanisms::of(&[Mechanism::Plain, Mechanism::AuthLogin]),
+        _ => Mechanisms::of(&SASL),
+    };
     if choice & 16 != 0 {
         mechanisms = mechanisms.with(Mechanism::Unasked);
     }
@@ -113,7 +129,10 @@ fn front_of<F: Flavour>(choice: u8, fate: u8, input: &[u8]) {
             secure = true;
             Then::Secured
         }
-        Action::Consult(_) => Then::Advised(Refusal::new(Kind::Unavailable)),
+        Action::Consult(question) => {
+            assert!(secure || starttls != StartTls::Only, "consulted in the clear");
+            Then::Advised(advice(question))
+        }
         Action::Rule(attempt) => {
             assert!(secure || starttls != StartTls::Only, "ruled on in the clear");
             let helo = attempt.claims.helo.map(|helo| helo.name.into_bytes()).unwrap_or_default();
@@ -122,6 +141,8 @@ fn front_of<F: Flavour>(choice: u8, fate: u8, input: &[u8]) {
             match attempt.envelope {
                 None => {
                     assert!(!F::IS_LMTP && !attempt.user.is_empty());
+                    let secret = attempt.secret.reveal();
+                    assert_eq!(secret.is_empty(), attempt.mechanism.proves_otherwise());
                     let parts = [&*attempt.user, attempt.secret.reveal()];
                     assert!(!parts.into_iter().flatten().any(ends));
                 }

@@ -28,6 +28,8 @@ mod reverse;
 
 pub use ask::Dns;
 use hosts::Hosts;
+#[doc(hidden)]
+pub use reverse::hold_for_any;
 pub use reverse::{Host, Named};
 
 /// More names than an installation has upstreams; beyond it the oldest answer goes.

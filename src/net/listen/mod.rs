@@ -13,6 +13,10 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::{Endpoint, Place, errno};
 
+/// How many places one configuration may name: every port on two addresses. Ranges of ports make that
+/// a few words, and no system has as many sockets to give.
+pub const MOST: usize = 1 << 17;
+
 /// One `listen`, read and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
@@ -60,6 +64,16 @@ impl Listen {
         }
     }
 
+    /// Reads the arguments of `listen`, as [`Listen::parse`], where `room` says how many more places
+    /// may be named; it begins at [`MOST`].
+    pub fn parse_within(args: &[&str], room: &mut usize) -> Result<Vec<Self>, String> {
+        let listens = Self::parse(args, None)?;
+        *room = room
+            .checked_sub(listens.len())
+            .ok_or_else(|| format!("more than {MOST} addresses and ports to listen at"))?;
+        Ok(listens)
+    }
+
     /// Reads the arguments of `listen`. A host's name gives one for each of its addresses, as the
     /// system finds them now; everything else gives exactly one.
     pub fn parse(args: &[&str], port: Option<u16>) -> Result<Vec<Self>, String> {
@@ -79,12 +93,20 @@ impl Listen {
         };
         let wrong = |what: &str| format!(r#"{what} in "{place}" of the "listen" directive"#);
         let mut endpoints = Vec::new();
+        // All places of a range are on the one host, which is looked for once.
+        let mut found: Option<Vec<IpAddr>> = None;
         for place in places(place).ok_or_else(|| wrong("invalid port"))? {
             match Place::parse_listen(&place, port).map_err(|e| wrong(&e.to_string()))? {
                 Place::Fixed(endpoint) => endpoints.push(endpoint),
                 Place::Named { host, port } => {
-                    let mut ips = find(&host).map_err(|_| wrong("host not found"))?;
-                    ips.dedup();
+                    let ips = match &found {
+                        Some(ips) => ips,
+                        None => {
+                            let mut ips = find(&host).map_err(|_| wrong("host not found"))?;
+                            ips.dedup();
+                            found.insert(ips)
+                        }
+                    };
                     let at = |ip: &IpAddr| Endpoint::from(SocketAddr::new(*ip, port));
                     endpoints.extend(ips.iter().map(at));
                 }

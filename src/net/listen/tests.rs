@@ -71,6 +71,27 @@ fn a_range_of_ports_listens_on_each_of_them() {
 }
 
 #[test]
+fn the_host_of_a_range_is_looked_for_once() {
+    let asked = std::cell::Cell::new(0);
+    let listens = Listen::parse_with(&["two.example:1-65535"], None, |_| {
+        asked.set(asked.get() + 1);
+        Ok(vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()])
+    });
+    assert_eq!((listens.unwrap().len(), asked.get()), (2 * 65535, 1));
+}
+
+#[test]
+fn there_is_an_end_to_the_places_that_ranges_name() {
+    let mut room = MOST;
+    for _ in 0..2 {
+        assert_eq!(Listen::parse_within(&["1-65535"], &mut room).unwrap().len(), 65535);
+    }
+    let error = Listen::parse_within(&["[::1]:1-65535"], &mut room).unwrap_err();
+    assert_eq!(error, "more than 131072 addresses and ports to listen at");
+    assert_eq!(Listen::parse_within(&["143"], &mut room).unwrap().len(), 1);
+}
+
+#[test]
 fn a_name_listens_on_each_of_its_addresses() {
     let listens = parse("two.example:993 ssl").unwrap();
     let endpoints: Vec<_> = listens.iter().map(|listen| listen.endpoint.to_string()).collect();

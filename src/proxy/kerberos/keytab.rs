@@ -133,8 +133,8 @@ fn text(from: &mut &[u8]) -> Option<String> {
 
 /// What must hold for any bytes at all; a keytab comes from the operator, but a damaged one is told,
 /// not died of.
-#[cfg(test)]
-fn hold_for_any(input: &[u8]) {
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
     for name in names(input).unwrap_or_default() {
         assert!(name.contains('@') && name.is_ascii() && !name.contains(char::is_control));
     }

@@ -43,6 +43,8 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{mpsc, oneshot};
 
 pub use directives::Settings;
+#[doc(hidden)]
+pub use keytab::hold_for_any;
 
 use crate::login::{Advice, Kind};
 use frame::Order;

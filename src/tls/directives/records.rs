@@ -41,7 +41,8 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "",
         doc: "A file with the pass phrases of encrypted keys, one on each line; all are tried in \
               turn for each such key. Keys in PKCS #8 (PBES2) and in OpenSSL's older form are \
-              read, with AES or triple DES. Relative to the configuration file.",
+              read, with AES or triple DES; one that asks for more than ten million rounds of \
+              PBKDF2, or 256 MiB of scrypt, is not opened. Relative to the configuration file.",
     },
     Directive {
         name: "ssl_protocols",

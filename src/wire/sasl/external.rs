@@ -12,6 +12,15 @@ pub fn parse(decoded: &[u8]) -> Result<&[u8], Error> {
     clean(decoded, MAX_USER)
 }
 
+/// What must hold for any bytes at all; fuzz/ calls it too.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    if let Ok(name) = parse(input) {
+        assert!(name == input && name.len() <= MAX_USER);
+        assert!(!name.iter().any(|byte| b"\r\n\0".contains(byte)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

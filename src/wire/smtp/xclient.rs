@@ -231,13 +231,11 @@ pub fn hold_for_any(input: &[u8]) {
         }
     }
     // Each byte that is a digit of an attribute takes what follows it for its value.
-    let mut values = Vec::new();
-    for (at, byte) in input.iter().enumerate() {
-        if let Some((_, attribute)) = Attribute::ALL.get(usize::from(*byte)) {
-            values.push((*attribute, input[at + 1..].to_vec()));
-        }
-    }
-    values.truncate(8);
+    let values = input.iter().enumerate().filter_map(|(at, byte)| {
+        let (_, attribute) = Attribute::ALL.get(usize::from(*byte))?;
+        Some((*attribute, input[at + 1..].to_vec()))
+    });
+    let values: Vec<_> = values.take(8).collect();
     let lines = write(&values);
     let mut found = 0;
     for line in &lines {

@@ -180,5 +180,17 @@ fn client_name(name: &str) -> Option<&str> {
     is_name.then_some(name)
 }
 
+/// What must hold for any name at all: it can be told to an upstream as one word, and is no address.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let Ok(name) = str::from_utf8(input) else { return };
+    if let Some(fit) = client_name(name) {
+        assert!(fit == name || name.strip_suffix('.') == Some(fit));
+        assert!((1..=255).contains(&fit.len()) && fit.parse::<IpAddr>().is_err());
+        assert!(fit.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte)));
+        assert_eq!(client_name(fit), Some(fit));
+    }
+}
+
 #[cfg(test)]
 mod tests;
