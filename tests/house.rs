@@ -114,8 +114,8 @@ const EMPTY_NAMES: &[&str] = &["utils", "common", "helpers", "core", "misc", "ma
 
 /// The files that each protocol's folder must have, so that who knows one knows the other.
 const SIBLINGS: &[(&str, &[&str], &[&str])] = &[
-    ("wire", &["imap", "pop3"], &["command", "reply"]),
-    ("login", &["imap", "pop3"], &["front", "back", "refusal"]),
+    ("wire", &["imap", "pop3", "sieve", "smtp"], &["command", "reply"]),
+    ("login", &["imap", "pop3", "sieve", "smtp"], &["front", "back", "refusal"]),
 ];
 
 /// One file of `src/`, by its path below it.
