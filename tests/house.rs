@@ -445,5 +445,5 @@ fn a_missing_sibling_is_found() {
     house[0] = Source::of("wire/imap/command/mod.rs", "");
     assert_eq!(missing_siblings(&house), [""; 0], "a folder is as good as a file");
     house.pop();
-    assert_eq!(missing_siblings(&house), ["src/login/pop3/refusal.rs is missing"]);
+    assert_eq!(missing_siblings(&house), ["src/login/smtp/refusal.rs is missing"]);
 }

@@ -24,6 +24,7 @@
 mod directives;
 mod figures;
 mod generation;
+mod hold;
 mod listeners;
 mod logs;
 mod model;
@@ -39,8 +40,10 @@ mod worker;
 use std::path::PathBuf;
 
 pub use crate::proxy::kerberos::run_clerk as kerberos_clerk;
+#[doc(hidden)]
+pub use hold::hold_for_any;
 pub use logs::ERROR_LOG;
-pub use model::{Unusable, hold_for_any, pid_file, test};
+pub use model::{Unusable, pid_file, test};
 pub use pid::read as read_pid;
 pub use start::run;
 pub use upgrade::Start;

@@ -2,7 +2,6 @@
 
 mod site;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +10,7 @@ use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
 use super::{Options, registry};
-use crate::config::{self, Block, Statement, Tree};
+use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen};
@@ -131,7 +130,7 @@ impl Plan {
         Ok(plan)
     }
 
-    fn of(tree: Tree, options: &Options, kept: &Kept) -> Self {
+    pub fn of(tree: Tree, options: &Options, kept: &Kept) -> Self {
         let (main, prefix) = (tree.root().clone(), options.prefix.as_path());
         let settings = Settings::read(&main);
         let mut notes = settings.notes.clone();
@@ -419,49 +418,4 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
 /// The pid file that a configuration names.
 pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
     Plan::read(options, &Kept::new()).map(|plan| plan.settings.pid)
-}
-
-/// What must hold for any configuration at all: whatever is wrong with it is told a line each.
-///
-/// It opens certificates at most, and relative ones where there are none. Text that could include
-/// other files, open a device, or ask name servers is left alone.
-#[doc(hidden)]
-pub fn hold_for_any(input: &[u8]) {
-    let says = |part: &[u8]| input.windows(part.len()).any(|window| window == part);
-    if [&b"include"[..], b"/dev", b"/proc", b"/sys"].into_iter().any(says) {
-        return;
-    }
-    let prefix = PathBuf::from("/nowhere");
-    let configuration = prefix.join("any");
-    let Ok(tree) = config::load_text(input, &configuration, &registry::registry()) else { return };
-    if names_a_host(tree.root()) {
-        return;
-    }
-    let options = Options { prefix, configuration, directives: None, error_log: None };
-    let plan = Plan::of(tree, &options, &Kept::new());
-    let faults = plan.tree.finish().err().into_iter().flatten().map(|fault| fault.to_string());
-    // `-t` shows these as they are. The notes go to the log alone, which escapes what it writes.
-    for line in faults.chain(plan.complaints) {
-        assert!(!line.contains(char::is_control), "more than one line: {line:?}");
-    }
-}
-
-/// Whether to read this is to ask the system for a host's address.
-fn names_a_host(main: &Block) -> bool {
-    let mut mails = main.blocks("mail");
-    let servers: Vec<_> = mails.iter().flat_map(|mail| mail.blocks("server")).collect();
-    mails.extend(servers);
-    let is_name = |statement: &Statement| {
-        let asked = Cell::new(false);
-        let place = statement.arg(0).into_iter().collect::<Vec<_>>();
-        let _ = Listen::parse_with(&place, None, |_| {
-            asked.set(true);
-            Ok(Vec::new())
-        });
-        asked.get()
-    };
-    let listens = mails.iter().flat_map(|block| block.all("listen"));
-    let mut networks = mails.iter().flat_map(|block| block.all("set_real_ip_from"));
-    listens.chain(main.all("metrics")).any(is_name)
-        || networks.any(|at| at.arg(0).is_none_or(|net| config::value::cidr(net).is_none()))
 }
