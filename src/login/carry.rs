@@ -1,7 +1,7 @@
 //! Carries a dialogue through bytes, in place of the driver, for what must hold of any peer. For
 //! `cargo test` and fuzz/.
 
-use super::{Action, Advice, Dialogue, Event, Kind, Question, Refusal, Secured, cut};
+use super::{Action, Advice, Dialogue, Event, Granted, Kind, Question, Refusal, Secured, cut};
 use crate::wire::Parsed;
 use crate::wire::sasl::scram::Verifier;
 
@@ -10,7 +10,7 @@ pub enum Then {
     Go,
     Secured,
     Advised(Result<Advice, Refusal>),
-    Refused(Refusal),
+    Ruled(Result<Granted, Refusal>),
     Over,
 }
 
@@ -38,7 +38,7 @@ pub fn carry<D: Dialogue>(
                     Then::Go => {}
                     Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
                     Then::Advised(advice) => dialogue.on(Event::Advised(advice), &mut act),
-                    Then::Refused(refusal) => dialogue.on(Event::Ruled(Err(refusal)), &mut act),
+                    Then::Ruled(ruling) => dialogue.on(Event::Ruled(ruling), &mut act),
                     Then::Over => return carried,
                 }
             }

@@ -65,7 +65,7 @@ pub fn front(input: &[u8]) {
             let mut refusal = Refusal::new(Kind::BadCredentials);
             refusal.close = choice & 64 != 0;
             refusal.sasl = (choice & 128 != 0).then(|| "e30=".to_owned());
-            Then::Refused(refusal)
+            Then::Ruled(Err(refusal))
         }
         Action::Consult(question) => {
             assert!(secure || starttls != StartTls::Only, "consulted in the clear");

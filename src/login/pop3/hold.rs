@@ -58,7 +58,7 @@ pub fn front(input: &[u8]) {
             let mut refusal = Refusal::new(Kind::BadCredentials);
             refusal.close = choice & 32 != 0;
             refusal.sasl = (choice & 64 != 0).then(|| "e30=".to_owned());
-            Then::Refused(refusal)
+            Then::Ruled(Err(refusal))
         }
         Action::Close => Then::Over,
         Action::SayInConfidence(_) | Action::Admit | Action::Settle(_) => {

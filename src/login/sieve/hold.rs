@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::back::{Back, MAX_HEARD};
 use super::front::Front;
-use crate::login::carry::advice;
-use crate::login::cut;
+use crate::login::carry::{Then, advice, carry};
 use crate::login::{
-    Action, Advice, Ask, Dialogue, Event, Guest, Identity, Kind, Mechanism, Mechanisms, Offer,
-    Proof, Refusal, Secret, Secured, StartTls, Tell, Verdict,
+    Action, Ask, Guest, Identity, Kind, Mechanism, Mechanisms, Offer, Proof, Refusal, Secret,
+    StartTls, Tell, Verdict,
 };
 use crate::wire::Parsed;
 use crate::wire::sieve::reply::{self, MAX_REPLY};
@@ -16,53 +15,6 @@ use crate::wire::sieve::{command, quote};
 
 /// The longest that a back says for one of the [`asks`].
 const MAX_SAID: usize = 2000;
-
-/// What came of an action.
-enum Then {
-    Go,
-    Secured,
-    /// The desk says no, whatever it was asked.
-    Ruled(Refusal),
-    Advised(Result<Advice, Refusal>),
-    Over,
-}
-
-/// Carries `dialogue` through `unread`, as the driver would; says how much was left unread.
-fn carry<D: Dialogue>(
-    mut dialogue: D,
-    mut unread: &[u8],
-    mut take: impl FnMut(Action) -> Then,
-) -> usize {
-    let mut act = Vec::new();
-    dialogue.on(Event::Opened, &mut act);
-    loop {
-        while !act.is_empty() {
-            for action in std::mem::take(&mut act) {
-                match take(action) {
-                    Then::Go => {}
-                    Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
-                    Then::Ruled(no) => dialogue.on(Event::Ruled(Err(no)), &mut act),
-                    Then::Advised(advice) => dialogue.on(Event::Advised(advice), &mut act),
-                    Then::Over => return 0,
-                }
-            }
-        }
-        cut::hold(&dialogue, unread);
-        let used = match dialogue.parse(unread) {
-            Parsed::More => return unread.len(),
-            Parsed::Whole(command, used) => {
-                dialogue.on(Event::Command(command), &mut act);
-                used
-            }
-            Parsed::Broken(breach, used) => {
-                dialogue.on(Event::Breach(breach), &mut act);
-                used
-            }
-        };
-        assert!((1..=unread.len()).contains(&used), "no step was made");
-        unread = &unread[used..];
-    }
-}
 
 /// `said` is whole replies of a server, and nothing else.
 fn are_replies(mut said: &[u8]) {
@@ -97,7 +49,7 @@ pub fn front(input: &[u8]) {
     };
     let mut said = 0;
     let guest = Guest { secure, trusted, salt: "1.2".into(), ..Guest::default() };
-    let left = carry(Front::new(Arc::new(offer), guest), input, |action| match action {
+    let carried = carry(Front::new(Arc::new(offer), guest), input, |action| match action {
         Action::Say(bytes) => {
             said += bytes.len();
             are_replies(&bytes);
@@ -127,7 +79,7 @@ pub fn front(input: &[u8]) {
             let mut no = Refusal::new(Kind::BadCredentials).with_text(&attempt.user);
             no.close = choice & 64 != 0;
             no.sasl = (choice & 128 != 0).then(|| "e30=".to_owned());
-            Then::Ruled(no)
+            Then::Ruled(Err(no))
         }
         Action::Close => Then::Over,
         Action::SayInConfidence(_) | Action::Admit | Action::Settle(_) => {
@@ -135,7 +87,7 @@ pub fn front(input: &[u8]) {
         }
     });
     assert!(said <= 1000 + 300 * input.len(), "{said} bytes for {}", input.len());
-    assert!(left <= command::MAX_AUTHENTICATE, "{left} bytes wait for more");
+    assert!(carried.left <= command::MAX_AUTHENTICATE, "{} bytes wait for more", carried.left);
 }
 
 /// However an upstream talks, the login is settled once or waits; what is said is bounded, and so
@@ -146,7 +98,7 @@ pub fn back(input: &[u8]) {
     let Some((&choice, input)) = input.split_first() else { return };
     let ask = ask(choice);
     let (starttls, mut secure, mut said) = (ask.starttls, false, 0);
-    let left = carry(Back::new(ask), input, |action| match action {
+    let carried = carry(Back::new(ask), input, |action| match action {
         Action::Say(bytes) => {
             said += bytes.len();
             assert!(bytes.ends_with(b"\r\n") && said <= MAX_SAID);
@@ -198,7 +150,7 @@ pub fn back(input: &[u8]) {
         | Action::Admit
         | Action::Close => panic!("a back does none of this"),
     });
-    assert!(left < MAX_REPLY, "{left} bytes wait for more");
+    assert!(carried.left < MAX_REPLY, "{} bytes wait for more", carried.left);
 }
 
 fn ask(choice: u8) -> Ask {

@@ -14,4 +14,3 @@ pub mod back;
 pub mod front;
 mod hold;
 pub mod refusal;
-mod token;

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use super::back::Back;
 use super::front::Front;
 use super::{Flavour, Lmtp, Smtp};
-use crate::login::carry::advice;
-use crate::login::cut;
+use crate::login::carry::{Then, advice, carry};
 use crate::login::{
-    Action, Advice, Ask, Dialogue, Envelope, Event, Granted, Guest, Helo, Identity, Kind,
-    Mechanism, Mechanisms, Offer, Proof, Refusal, Secret, Secured, SmtpAuth, StartTls, Tell,
-    Verdict,
+    Action, Ask, Envelope, Granted, Guest, Helo, Identity, Kind, Mechanism, Mechanisms, Offer,
+    Proof, Refusal, Secret, SmtpAuth, StartTls, Tell, Verdict,
 };
 use crate::wire::Parsed;
 use crate::wire::sasl;
@@ -30,55 +28,6 @@ const SASL: [Mechanism; 8] = [
     Mechanism::OauthBearer,
     Mechanism::Gssapi,
 ];
-
-/// What came of an action.
-enum Then {
-    Go,
-    Secured,
-    Advised(Result<Advice, Refusal>),
-    Ruled(Result<Granted, Refusal>),
-    Over,
-}
-
-/// Carries `dialogue` through `unread`, as the driver would; says how much was left unread. A front
-/// answers whatever it hears; a back may wait for the second of two replies.
-fn carry<D: Dialogue>(
-    mut dialogue: D,
-    answers: bool,
-    mut unread: &[u8],
-    mut take: impl FnMut(Action) -> Then,
-) -> usize {
-    let mut act = Vec::new();
-    dialogue.on(Event::Opened, &mut act);
-    loop {
-        while !act.is_empty() {
-            for action in std::mem::take(&mut act) {
-                match take(action) {
-                    Then::Go => {}
-                    Then::Secured => dialogue.on(Event::Secured(Secured::default()), &mut act),
-                    Then::Advised(advice) => dialogue.on(Event::Advised(advice), &mut act),
-                    Then::Ruled(ruling) => dialogue.on(Event::Ruled(ruling), &mut act),
-                    Then::Over => return 0,
-                }
-            }
-        }
-        cut::hold(&dialogue, unread);
-        let used = match dialogue.parse(unread) {
-            Parsed::More => return unread.len(),
-            Parsed::Whole(command, used) => {
-                dialogue.on(Event::Command(command), &mut act);
-                used
-            }
-            Parsed::Broken(breach, used) => {
-                dialogue.on(Event::Breach(breach), &mut act);
-                used
-            }
-        };
-        assert!((1..=unread.len()).contains(&used), "no step was made");
-        assert!(!answers || !act.is_empty(), "no answer");
-        unread = &unread[used..];
-    }
-}
 
 /// However a client talks, it is answered in whole replies, nobody is ruled on in the clear where
 /// TLS comes first, and nothing that is ruled on can end a line.
@@ -113,7 +62,7 @@ fn front_of<F: Flavour>(choice: u8, fate: u8, input: &[u8]) {
         ..Offer::default()
     };
     let guest = Guest { secure, trusted: choice & 32 != 0, ..Guest::default() };
-    let left = carry(Front::<F>::new(Arc::new(offer), guest), true, input, |action| match action {
+    let carried = carry(Front::<F>::new(Arc::new(offer), guest), input, |action| match action {
         Action::Say(bytes) => {
             let whole =
                 matches!(reply::parse(&bytes), Parsed::Whole(_, used) if used == bytes.len());
@@ -165,7 +114,8 @@ fn front_of<F: Flavour>(choice: u8, fate: u8, input: &[u8]) {
         Action::Close | Action::Admit => Then::Over,
         Action::SayInConfidence(_) | Action::Settle(_) => panic!("a front does none of this"),
     });
-    assert!(left <= sasl::MAX_ENCODED + 64, "{left} bytes wait for more");
+    assert_eq!(carried.silent, 0, "every line is answered");
+    assert!(carried.left <= sasl::MAX_ENCODED + 64, "{} bytes wait for more", carried.left);
 }
 
 /// However an upstream talks, the login is settled once or waits; every command is one line, and no
@@ -183,7 +133,7 @@ pub fn back(input: &[u8]) {
 
 fn back_of<F: Flavour>(ask: &Ask, input: &[u8]) {
     let (mut secure, mut said) = (false, 0);
-    carry(Back::<F>::new(ask.clone()), false, input, |action| match action {
+    carry(Back::<F>::new(ask.clone()), input, |action| match action {
         Action::Say(bytes) => {
             said += bytes.len();
             assert!(said <= MAX_SAID);

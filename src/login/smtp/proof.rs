@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 use crate::login::{Ask, Mechanism, Proof, Secret, SmtpAuth};
-use crate::wire::sasl;
+use crate::wire::sasl::{self, oauth};
 use crate::wire::smtp::capability::Capabilities;
 use crate::wire::smtp::command::MAX_LINE;
 
@@ -106,32 +106,11 @@ fn answer(message: &[u8]) -> Secret {
 /// The message of OAUTHBEARER (RFC 7628 §3.1), or Google's XOAUTH2.
 fn bearer(ask: &Ask, is_standard: bool) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let user = ask.authzid.as_deref().unwrap_or(&ask.user);
-    let token = ask.secret.reveal();
-    // ^A separates the parts.
-    if [user, token].into_iter().flatten().any(u8::is_ascii_control) {
-        return Err("credentials that would break the protocol were not sent");
-    }
-    let mut message = Vec::with_capacity(3 * user.len() + token.len() + 32);
-    if is_standard {
-        message.extend_from_slice(b"n,a=");
-        for byte in user {
-            // RFC 5801 §4, saslname.
-            match byte {
-                b'=' => message.extend_from_slice(b"=3D"),
-                b',' => message.extend_from_slice(b"=2C"),
-                byte => message.push(*byte),
-            }
-        }
-        message.extend_from_slice(b",\x01");
-    } else {
-        message.extend_from_slice(b"user=");
-        message.extend_from_slice(user);
-        message.push(1);
-    }
-    message.extend_from_slice(b"auth=Bearer ");
-    message.extend_from_slice(token);
-    message.extend_from_slice(b"\x01\x01");
-    Ok(Zeroizing::new(message))
+    let write = if is_standard { oauth::write_oauthbearer } else { oauth::write_xoauth2 };
+    let message = write(user, ask.secret.reveal());
+    message
+        .map(Zeroizing::new)
+        .map_err(|_| "credentials that would break the protocol were not sent")
 }
 
 #[cfg(test)]

@@ -29,16 +29,18 @@ use std::mem;
 
 use zeroize::Zeroizing;
 
-use super::{refusal, token};
+use super::refusal;
+use crate::login::bearer;
 use crate::login::{
     Action, Ask, Dialogue, Event, Granted, Kind, Mechanism, Proof, Secret, Tell, Verdict, Words,
     words,
 };
+use crate::wire::Parsed;
 use crate::wire::pop3::command::Xclient;
+use crate::wire::sasl::{self, oauth};
 use crate::wire::sieve::args::{Code, Text, is_atom_char};
 use crate::wire::sieve::quote::{self, Side};
 use crate::wire::sieve::reply::{self, Capabilities, Reply, Sasl, Status};
-use crate::wire::{Parsed, sasl};
 
 /// The most that an upstream may say before it answers the login.
 pub const MAX_HEARD: usize = 65_536;
@@ -251,9 +253,12 @@ impl Back {
                 return misbehaved("offers no login by token", act);
             };
             let mailbox = authzid.as_deref().unwrap_or(user);
-            let message = token::message(mechanism, mailbox, secret.reveal());
-            let Some(message) = message else { return settle(bug(), act) };
-            let acknowledgement = Some(token::acknowledgement(mechanism));
+            let message = match mechanism {
+                Mechanism::XOauth2 => oauth::write_xoauth2(mailbox, secret.reveal()),
+                _ => oauth::write_oauthbearer(mailbox, secret.reveal()),
+            };
+            let Ok(message) = message.map(Zeroizing::new) else { return settle(bug(), act) };
+            let acknowledgement = Some(bearer::answer(mechanism).as_bytes());
             return authenticate(mechanism, &message, acknowledgement, act);
         }
         if offered(|sasl| sasl.plain) {
@@ -297,7 +302,7 @@ fn challenged(mut login: Login, challenge: Text<'_>, act: &mut Vec<Action>) -> S
         }
         // RFC 7628 §3.2.2: what was wrong with the token, for the client that brought it.
         (_, Some(acknowledgement)) => {
-            let text = challenge.plain().and_then(token::challenge);
+            let text = challenge.plain().and_then(oauth::challenge);
             login.error = text.map(str::to_owned);
             let mut said = Vec::new();
             quote::string(acknowledgement, Side::Client, &mut said);

@@ -26,7 +26,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::{refusal, token};
+use super::refusal;
 use crate::login::exchange::{Breach, Exchange, Step};
 use crate::login::{
     Action, Attempt, Claims, Dialogue, Event, Granted, Guest, Kind, Mechanism, Offer, Refusal,
@@ -34,6 +34,7 @@ use crate::login::{
 };
 use crate::wire::Parsed;
 use crate::wire::pop3::command::Xclient;
+use crate::wire::sasl::oauth;
 use crate::wire::sieve::command::{self, Answer, Command};
 use crate::wire::sieve::quote::{self, Side};
 use crate::wire::sieve::reply;
@@ -131,7 +132,7 @@ impl Dialogue for Front {
             }
             (S::Deciding { bearer }, E::Ruled(Err(no))) => {
                 let challenge = no.sasl.as_deref().filter(|_| bearer);
-                match challenge.and_then(|text| token::challenge(text.as_bytes())) {
+                match challenge.and_then(|text| oauth::challenge(text.as_bytes())) {
                     // RFC 7628 §3.2.3: the client hears why, answers, and then it has failed.
                     Some(challenge) => {
                         say_string(challenge.as_bytes(), act);
