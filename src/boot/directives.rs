@@ -129,9 +129,9 @@ pub const DIRECTIVES: &[Directive] = &[
         default: "16384",
         doc: "How many client sessions one worker serves at the most. With all workers together \
               holding `worker_processes` times as many, the client that has been there longest \
-              without a login gives way to a new one; one whose login is being ruled on does not. If \
-              there is none, the new one is told that the server is busy. Both hear it in their \
-              protocol's words.",
+              without a login gives way to a new one; one whose login is being ruled on does so \
+              after ten seconds, if no other is left. If there is none, the new one is told that \
+              the server is busy. Both hear it in their protocol's words.",
         ..ONCE
     },
     Directive {

@@ -6,8 +6,9 @@
 //!
 //! **Promises.**
 //! - When all places are taken, the connection that has been here longest without a login gives way
-//!   to the new one: it hears its [`Permit::summons`]. One that is logged in, or whose login is being
-//!   ruled on, never does. If there is none, the new one is turned away.
+//!   to the new one: it hears its [`Permit::summons`]. One whose login is being ruled on does only if
+//!   there is no other, and after [`LONG`]: logins that wait for a dead upstream must not shut
+//!   everybody out. One that is logged in never does. If there is none, the new one is turned away.
 //! - Who has been summoned counts until it is gone, and no more than a sixteenth of all places may be
 //!   on their way out: a storm of new connections cannot hold more than that beyond the limit.
 //! - Every step is O(log n) in connections that are not logged in; one that is logged in costs its
@@ -16,11 +17,17 @@
 //! **Limits.** "Longest" is by the order of arrival, whatever the client has said since: one that
 //! drips commands is older than one that has just come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::halt::{Halt, Trigger, halt};
+
+/// A login that takes longer has lost its claim to its place: most take milliseconds.
+const LONG: Duration = Duration::from_secs(10);
 
 /// Counts what it lets in. Clones share the count.
 #[derive(Clone, Debug)]
@@ -37,8 +44,10 @@ struct Places {
     last: u64,
     /// Those that may be told to go, by their numbers.
     idle: BTreeMap<NonZeroU64, Trigger>,
-    /// Those whose login is being ruled on.
-    busy: BTreeMap<NonZeroU64, Trigger>,
+    /// Those whose login is being ruled on, and since when.
+    busy: BTreeMap<NonZeroU64, (Trigger, Instant)>,
+    /// The same, in the order in which that began.
+    begun: BTreeSet<(Instant, NonZeroU64)>,
 }
 
 /// A place among the connections; dropped, it is free again.
@@ -70,8 +79,15 @@ pub struct Full(usize);
 impl Gate {
     /// Lets in `most` connections.
     pub fn new(most: usize) -> Self {
-        let (idle, busy) = (BTreeMap::new(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(Places { most, held: 0, leaving: 0, last: 0, idle, busy })))
+        Self(Arc::new(Mutex::new(Places {
+            most,
+            held: 0,
+            leaving: 0,
+            last: 0,
+            idle: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            begun: BTreeSet::new(),
+        })))
     }
 
     /// Lets a connection in, if need be in place of another.
@@ -123,14 +139,33 @@ impl Places {
         if self.leaving >= (self.most / 16).max(1) {
             return None;
         }
-        let (_, told) = self.idle.pop_first()?;
+        let told = match self.idle.pop_first() {
+            Some((_, told)) => told,
+            None => self.choose_stuck()?,
+        };
         self.leaving += 1;
         Some(told)
     }
 
+    /// The one whose login has been ruled on for longest, if that is too long.
+    fn choose_stuck(&mut self) -> Option<Trigger> {
+        let (since, number) = self.begun.first().copied()?;
+        if since.elapsed() < LONG {
+            return None;
+        }
+        self.quieten(number)
+    }
+
+    /// Takes a login that is being ruled on off both lists.
+    fn quieten(&mut self, number: NonZeroU64) -> Option<Trigger> {
+        let (trigger, since) = self.busy.remove(&number)?;
+        self.begun.remove(&(since, number));
+        Some(trigger)
+    }
+
     /// This one is not to be told to go any more.
     fn release(&mut self, number: NonZeroU64) {
-        if self.idle.remove(&number).or_else(|| self.busy.remove(&number)).is_none() {
+        if self.idle.remove(&number).or_else(|| self.quieten(number)).is_none() {
             self.leaving -= 1;
         }
     }
@@ -142,7 +177,8 @@ impl Permit {
         let (trigger, told) = halt();
         let Some(number) = self.number else { return told };
         let places = self.gate.lock();
-        if let Some(own) = places.idle.get(&number).or_else(|| places.busy.get(&number)) {
+        let busy = || places.busy.get(&number).map(|(trigger, _)| trigger);
+        if let Some(own) = places.idle.get(&number).or_else(busy) {
             return own.listen();
         }
         // It was told before it listened.
@@ -150,17 +186,18 @@ impl Permit {
         told
     }
 
-    /// Whether the connection is in the middle of a login, and keeps its place whatever happens.
-    /// One that has been summoned already is not called back.
+    /// Whether the connection is in the middle of a login, and keeps its place for [`LONG`]. One that has been summoned already is not called back.
     pub fn keep(&self, is_busy: bool) {
         let Some(number) = self.number else { return };
         let places = &mut *self.gate.lock();
-        let (from, to) = match is_busy {
-            true => (&mut places.idle, &mut places.busy),
-            false => (&mut places.busy, &mut places.idle),
-        };
-        if let Some(trigger) = from.remove(&number) {
-            to.insert(number, trigger);
+        if is_busy {
+            if let Some(trigger) = places.idle.remove(&number) {
+                let now = Instant::now();
+                places.busy.insert(number, (trigger, now));
+                places.begun.insert((now, number));
+            }
+        } else if let Some(trigger) = places.quieten(number) {
+            places.idle.insert(number, trigger);
         }
     }
 
@@ -224,6 +261,33 @@ mod tests {
         // What was refused can be told to go again, and is the oldest now.
         permits[1].keep(false);
         assert!(gate.admit().is_ok() && is_told(&permits[1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_does_not_end_gives_way_once_nobody_else_can() {
+        let gate = Gate::new(32);
+        let permits: Vec<_> = (0..32).map(|_| enter(&gate)).collect();
+        for permit in &permits[1..] {
+            permit.keep(true);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        // The one that does nothing goes first, however long the others take.
+        tokio::time::advance(LONG).await;
+        permits[1].keep(false);
+        permits[1].keep(true);
+        let mut first = enter(&gate);
+        assert!(is_told(&permits[0]));
+        first.settle();
+        let mut second = enter(&gate);
+        assert!(is_told(&permits[2]) && !is_told(&permits[1]));
+        second.settle();
+        // No more than a sixteenth are on their way out.
+        assert!(gate.admit().is_err());
+        drop((permits, first, second));
+        assert_eq!(gate.count(), 0);
+        let places = gate.lock();
+        assert!(places.idle.is_empty() && places.busy.is_empty() && places.begun.is_empty());
+        assert_eq!(places.leaving, 0);
     }
 
     #[test]
