@@ -37,7 +37,10 @@ fn played(play: Play) -> (Kerberos, std_mpsc::Receiver<Option<Order>>) {
             }
             let _ = heard.send(None);
         });
-        let child = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn()?;
+        // It ends with us, whether anybody comes to end it or not, and holds nothing of ours open.
+        let mut stand_in = Command::new("cat");
+        stand_in.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = stand_in.spawn()?;
         Ok(Clerk { child, socket: ours })
     });
     (kerberos, orders)
