@@ -9,6 +9,7 @@
 
 pub mod haproxy;
 pub mod imap;
+mod line;
 pub mod pop3;
 pub mod sasl;
 pub mod sieve;

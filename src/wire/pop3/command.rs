@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::wire::Parsed;
 use crate::wire::sasl::MAX_ENCODED;
 use crate::wire::sasl::cram_md5::{self, CramMd5};
+use crate::wire::{Parsed, line};
 
 /// RFC 2449 §4: 255 octets, the CRLF included.
 pub const MAX_LINE: usize = 255;
@@ -84,7 +84,7 @@ pub fn parse(input: &[u8]) -> Parsed<Command<'_>, Error> {
     } else {
         MAX_LINE
     };
-    match line(input, longest) {
+    match line::cut(input, longest) {
         Parsed::More => Parsed::More,
         Parsed::Broken(error, used) => Parsed::Broken(error, used),
         Parsed::Whole(text, used) => match read(text) {
@@ -96,30 +96,20 @@ pub fn parse(input: &[u8]) -> Parsed<Command<'_>, Error> {
 
 /// Reads one answer of an AUTH exchange, which is no command: base64, or `*`.
 pub fn answer(input: &[u8]) -> Parsed<&[u8], Error> {
-    line(input, MAX_ANSWER_LINE)
+    line::cut(input, MAX_ANSWER_LINE)
 }
 
 fn opens_with(input: &[u8], word: &[u8]) -> bool {
     input.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
 }
 
-/// Cuts the line at the front of `input`, without its CRLF.
-fn line(input: &[u8], longest: usize) -> Parsed<&[u8], Error> {
-    let window = &input[..input.len().min(longest)];
-    let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
-        return if input.len() >= longest {
-            Parsed::Broken(Error::TooLong, longest)
-        } else {
-            Parsed::More
-        };
-    };
-    match input[..end].strip_suffix(b"\r") {
-        None => Parsed::Broken(Error::BareLf, end + 1),
-        // A CR or NUL in here would end the line for some other parser behind us.
-        Some(text) if text.iter().any(u8::is_ascii_control) => {
-            Parsed::Broken(Error::Control, end + 1)
+impl From<line::Breach> for Error {
+    fn from(breach: line::Breach) -> Self {
+        match breach {
+            line::Breach::TooLong => Self::TooLong,
+            line::Breach::BareLf => Self::BareLf,
+            line::Breach::Control => Self::Control,
         }
-        Some(text) => Parsed::Whole(text, end + 1),
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::path;
 use super::xclient::Xclient;
-use crate::wire::Parsed;
 use crate::wire::sasl::MAX_ENCODED;
+use crate::wire::{Parsed, line};
 
 /// RFC 5321 §4.5.3.1.4: 512 octets, the CRLF included. Extensions ask for more, so a caller may too.
 pub const MAX_LINE: usize = 512;
@@ -74,7 +74,7 @@ pub fn parse(input: &[u8], longest: usize) -> Parsed<Command<'_>, Error> {
         Some(start) if start.eq_ignore_ascii_case(b"AUTH ") => longest.max(MAX_AUTH_LINE),
         _ => longest,
     };
-    match line(input, longest) {
+    match line::cut(input, longest) {
         Parsed::More => Parsed::More,
         Parsed::Broken(error, used) => Parsed::Broken(error, used),
         Parsed::Whole(text, used) => match read(text) {
@@ -86,27 +86,16 @@ pub fn parse(input: &[u8], longest: usize) -> Parsed<Command<'_>, Error> {
 
 /// Reads one answer of an AUTH exchange, which is no command: base64, or `*`.
 pub fn answer(input: &[u8]) -> Parsed<&[u8], Error> {
-    line(input, MAX_ANSWER_LINE)
+    line::cut(input, MAX_ANSWER_LINE)
 }
 
-/// Cuts the line at the front of `input`, without its CRLF.
-fn line(input: &[u8], longest: usize) -> Parsed<&[u8], Error> {
-    let window = &input[..input.len().min(longest)];
-    let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
-        return if input.len() >= longest {
-            Parsed::Broken(Error::TooLong, longest)
-        } else {
-            Parsed::More
-        };
-    };
-    match input[..end].strip_suffix(b"\r") {
-        // RFC 5321 §2.3.8: CRLF alone ends a line. Who reads a bare LF as an end, and who does not,
-        // see different commands: so it ends the session.
-        None => Parsed::Broken(Error::BareLf, end + 1),
-        Some(text) if text.iter().any(u8::is_ascii_control) => {
-            Parsed::Broken(Error::Control, end + 1)
+impl From<line::Breach> for Error {
+    fn from(breach: line::Breach) -> Self {
+        match breach {
+            line::Breach::TooLong => Self::TooLong,
+            line::Breach::BareLf => Self::BareLf,
+            line::Breach::Control => Self::Control,
         }
-        Some(text) => Parsed::Whole(text, end + 1),
     }
 }
 
