@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! roof      cli      boot                                  wiring and process life
-//! faces     proxy                                          who a peer talks to
+//! faces     proxy    admin                                 who a peer talks to
 //! services  throttle  route                                decisions; no peer's words in them
-//! means     observe  config   net  tls  http  session      how bytes, time and settings reach us
+//! means     observe  config   net  tls  memcached  http  session bytes, time and settings reach us
 //! pure      wire     login                                 compute only: no socket, clock, log
 //! ```
 
@@ -16,6 +16,7 @@ mod wire;
 
 mod config;
 mod http;
+mod memcached;
 mod net;
 mod observe;
 mod session;
@@ -24,6 +25,7 @@ mod tls;
 mod route;
 mod throttle;
 
+mod admin;
 mod proxy;
 
 mod boot;

@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http", &["wire", "observe", "config", "net", "tls"]),
     ("session", &["wire", "login", "observe", "config", "net", "tls"]),
     // services
-    ("throttle", &["login", "observe", "config", "memcached"]),
+    ("throttle", &["login", "observe", "config", "net", "memcached"]),
     ("route", &["login", "observe", "config", "net", "tls", "memcached", "http"]),
     ("store", &["message", "login", "observe", "config"]),
     (
@@ -62,7 +62,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("web", &["message", "login", "observe", "config", "http", "throttle", "store", "queue"]),
-    ("admin", &["observe", "config", "http", "throttle", "route", "store", "queue"]),
+    (
+        "admin",
+        &["login", "observe", "config", "net", "http", "throttle", "route", "store", "queue"],
+    ),
     // roof
     (
         "boot",
@@ -88,7 +91,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
-    ("cli", &["template", "config", "store", "queue", "boot"]),
+    ("cli", &["template", "observe", "config", "net", "http", "store", "queue", "admin", "boot"]),
 ];
 
 /// Compute only: what an attacker touches first, so it is tested by table and fuzzer alone.

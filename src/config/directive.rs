@@ -28,6 +28,14 @@ pub const SERVER: Context = "mail.server";
 pub const UPSTREAM: Context = "mail.upstream";
 /// `route { … }` in `mail`: a table, its rows are no directives.
 pub const ROUTE: Context = "mail.route";
+/// `memcached { … }`
+pub const MEMCACHED: Context = "memcached";
+/// `lookup NAME { … }` in `mail`.
+pub const LOOKUP: Context = "mail.lookup";
+/// `route_sql NAME { … }` in `mail`.
+pub const ROUTE_SQL: Context = "mail.route_sql";
+/// `route_ldap NAME { … }` in `mail`.
+pub const ROUTE_LDAP: Context = "mail.route_ldap";
 
 /// How many arguments a directive takes, and whether a block follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,18 @@ the block around it.
 ";
 
 /// The contexts from the outermost in, as the sections go.
-const ORDER: [Context; 6] =
-    [super::MAIN, super::EVENTS, super::MAIL, super::SERVER, super::UPSTREAM, super::ROUTE];
+const ORDER: [Context; 10] = [
+    super::MAIN,
+    super::EVENTS,
+    super::MAIL,
+    super::SERVER,
+    super::UPSTREAM,
+    super::ROUTE,
+    super::MEMCACHED,
+    super::LOOKUP,
+    super::ROUTE_SQL,
+    super::ROUTE_LDAP,
+];
 
 /// All directives of `registry` (room, records), by context and within it by room.
 pub fn markdown(registry: &[(&str, &[Directive])]) -> String {

@@ -39,7 +39,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use block::{Block, Statement};
-pub use directive::{Context, Directive, EVENTS, MAIL, MAIN, ROUTE, SERVER, Takes, UPSTREAM};
+pub use directive::{
+    Context, Directive, EVENTS, LOOKUP, MAIL, MAIN, MEMCACHED, ROUTE, ROUTE_LDAP, ROUTE_SQL,
+    SERVER, Takes, UPSTREAM,
+};
 pub use fault::{Faults, Place};
 pub use parse::hold_for_any;
 pub use value::Cidr;
@@ -51,7 +54,9 @@ use parse::Raw;
 /// What the language itself brings along.
 pub const DIRECTIVES: &[Directive] = &[Directive {
     name: "include",
-    within: &[MAIN, EVENTS, MAIL, SERVER, UPSTREAM, ROUTE],
+    within: &[
+        MAIN, EVENTS, MAIL, SERVER, UPSTREAM, ROUTE, MEMCACHED, LOOKUP, ROUTE_SQL, ROUTE_LDAP,
+    ],
     takes: Takes::Args(1, 1),
     repeats: true,
     default: "",

@@ -19,6 +19,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::access::End;
+use super::labelled::Labelled;
 use super::names::{self, Name};
 use super::sink::write_errors;
 use super::words::words;
@@ -94,6 +95,7 @@ struct Inner {
     generation: Gauge,
     panics: Family<Fixed<1>, Counter>,
     log_write_errors: Counter,
+    labelled: Labelled,
 }
 
 /// 0.5 ms to 16 s, doubling.
@@ -129,6 +131,7 @@ impl Metrics {
         r.register(names::BUILD.family(), names::BUILD.help, build);
         let panics = add(r, names::PANICS, Family::default());
         let log_write_errors = add(r, names::LOG_WRITE_ERRORS, Counter::default());
+        let labelled = Labelled::register(r);
         Self(Arc::new(Inner {
             registry,
             protocols: Mutex::default(),
@@ -148,6 +151,7 @@ impl Metrics {
             generation,
             panics,
             log_write_errors,
+            labelled,
         }))
     }
 
@@ -209,6 +213,25 @@ impl Metrics {
 
     pub fn panicked(&self, task: &'static str) {
         self.0.panics.get_or_create(&[("task", task)]).inc();
+    }
+
+    /// A counter of [`names::LABELLED`], gauges and histograms likewise: its labels' values in the
+    /// order of its record. They come from the configuration, never from outside.
+    pub fn counter(&self, name: &Name, values: &[&str]) -> Counter {
+        self.0.labelled.counter(name, values)
+    }
+
+    pub fn gauge(&self, name: &Name, values: &[&str]) -> Gauge {
+        self.0.labelled.gauge(name, values)
+    }
+
+    pub fn histogram(&self, name: &Name, values: &[&str]) -> Histogram {
+        self.0.labelled.histogram(name, values)
+    }
+
+    /// What these labels named is gone.
+    pub fn forget(&self, name: &Name, values: &[&str]) {
+        self.0.labelled.forget(name, values);
     }
 
     /// Everything, as OpenMetrics text ([`CONTENT_TYPE`]).
@@ -410,11 +433,17 @@ mod tests {
         metrics.certificates([("a".to_owned(), SystemTime::now())]);
         metrics.reloaded(true);
         metrics.panicked("session");
-        let text = metrics.render();
-        let mut types: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
-        types.sort_unstable();
         let mut want: Vec<String> = Vec::new();
-        for Name { name, kind, labels, .. } in names::ALL {
+        for name in names::LABELLED {
+            let values = vec!["a"; name.labels.len()];
+            match name.kind {
+                Kind::Counter => drop(metrics.counter(name, &values).inc()),
+                Kind::Gauge => drop(metrics.gauge(name, &values).inc()),
+                _ => metrics.histogram(name, &values).observe(0.1),
+            }
+        }
+        let text = metrics.render();
+        for Name { name, kind, labels, .. } in names::ALL.iter().chain(names::LABELLED) {
             let family = name.trim_end_matches("_total").trim_end_matches("_info");
             want.push(format!("{family} {}", kind.name()));
             let series =
@@ -424,6 +453,8 @@ mod tests {
                 assert!(line.contains(&format!("{label}=\"")), "{label}: {line}");
             }
         }
+        let mut types: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).collect();
+        types.sort_unstable();
         want.sort_unstable();
         assert_eq!(types, want);
         assert!(text.ends_with("# EOF\n"));

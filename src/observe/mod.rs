@@ -25,6 +25,7 @@ mod clock;
 pub mod escape;
 mod files;
 pub mod format;
+mod labelled;
 pub mod log;
 pub mod metrics;
 pub mod names;

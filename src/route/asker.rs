@@ -18,6 +18,9 @@ pub struct Asker {
     pub host: Option<Arc<str>>,
     /// The address of ours that it came to.
     pub local: Endpoint,
+    /// Whether the upstream is spoken to in TLS from the first byte: Zimbra's names of protocols say
+    /// so (`imapssl`).
+    pub secure_upstream: bool,
     /// The attempts of this session, this one included.
     pub attempt: u32,
     pub tls: Option<Tls>,

@@ -23,20 +23,23 @@
 
 mod asker;
 pub mod directives;
+pub mod fleet;
 mod group;
 mod handler;
 mod header;
 mod lookup;
+pub mod order;
 mod table;
 mod template;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hyper::header::{HeaderName, HeaderValue};
 
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use directives::{DIRECTIVES, Settings};
+pub use fleet::Fleet;
 pub use group::{Group, Target, Targets};
 pub use lookup::hold_for_any;
 
@@ -59,6 +62,7 @@ pub struct Router {
     sources: Vec<Source>,
     headers: Arc<[Header]>,
     names: Names,
+    fleet: Fleet,
 }
 
 /// Someone who may know where a login goes.
@@ -88,7 +92,18 @@ pub struct Route {
     pub security: Option<Mode>,
     /// The master is to log in (`Auth-Upstream-Master`).
     pub master: bool,
+    pub origin: Origin,
     verifier: Option<Secret>,
+}
+
+/// How a route came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A source has just said it, or it stands in the configuration: asking again would bring the
+    /// same.
+    Fresh,
+    /// Kept since an earlier login: it may be out of date.
+    Kept { age: Duration },
 }
 
 /// No route.
@@ -142,6 +157,7 @@ impl Router {
         settings: &Settings,
         names: &Names,
         connectors: &mut Connectors,
+        fleet: &Fleet,
     ) -> Result<Self, String> {
         let mut sources = Vec::new();
         if let Some(table) = settings.table.as_ref().filter(|table| !table.is_empty()) {
@@ -151,7 +167,7 @@ impl Router {
             sources.push(Source::Handler(Box::new(handler)));
         }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
-        Ok(Self { sources, headers, names })
+        Ok(Self { sources, headers, names, fleet: fleet.clone() })
     }
 
     /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.
@@ -178,6 +194,20 @@ impl Router {
         }
         Err(Error::Unknown.into())
     }
+
+    /// A kept route has failed at the first step, or its upstream does not know the user: forgets it,
+    /// wherever it is kept, and asks the sources.
+    pub async fn find_anew(
+        &self,
+        attempt: &Attempt,
+        asker: &Asker,
+        tell: &(dyn Fn(Error) + Sync),
+    ) -> Result<Route, NotFound> {
+        self.find(attempt, asker, tell).await
+    }
+
+    /// The upstream has let the login in: its route is worth keeping.
+    pub fn keep(&self, _attempt: &Attempt, _asker: &Asker, _route: &Route) {}
 
     fn look_up(&self, table: &Table, attempt: &Attempt) -> Result<Option<Route>, NotFound> {
         let Some(Found { to, login }) = table.find(attempt.mailbox()).map_err(Error::from)? else {
@@ -251,6 +281,7 @@ impl Router {
             handler: None,
             security: None,
             master: false,
+            origin: Origin::Fresh,
             verifier: None,
         }
     }

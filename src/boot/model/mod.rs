@@ -12,6 +12,7 @@ use super::names::Resolvers;
 use super::{Options, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
+use crate::memcached::Cache;
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen};
 use crate::observe::format::Format;
@@ -37,12 +38,15 @@ pub struct Kept {
     /// What the upstreams of SMTP servers offer, by the name of the server.
     seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
     zones: Zones,
+    fleet: route::Fleet,
 }
 
 impl Kept {
     pub fn new() -> Self {
+        let metrics = Metrics::new();
         Self {
-            metrics: Metrics::new(),
+            fleet: route::Fleet::new(Cache::off(), metrics.clone()),
+            metrics,
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
             seen: Arc::default(),

@@ -37,7 +37,7 @@ impl Server {
         // What is wrong with its files has been complained of.
         let config = config.map(|(config, _)| config);
         let resolver = names.of(&self.route.resolver, main_log);
-        let router = Router::new(&self.route, &resolver, connectors)?;
+        let router = Router::new(&self.route, &resolver, connectors, &kept.fleet)?;
         let has_handler = !self.route.auth_http.is_empty();
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {

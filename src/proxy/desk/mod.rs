@@ -253,6 +253,7 @@ impl<'a> Desk<'a> {
             client: self.client(site, attempt),
             host: Some(self.host(site, attempt).await.into()),
             local: session.local.clone(),
+            secure_upstream: matches!(site.towards.security, Security::Implicit(_)),
             attempt: session.line(|line| line.attempts),
             tls: session.security(),
             proxied: session.proxied,

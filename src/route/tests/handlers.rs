@@ -213,7 +213,8 @@ async fn a_handler_behind_tls_proves_its_name() {
 fn a_file_that_cannot_be_used_is_told() {
     let conf = "auth_http https://a.example; auth_http_ssl_trusted_certificate /nowhere.pem;";
     let settings = Settings::read(&Block::parse(conf), &Settings::default());
-    let error = Router::new(&settings, &(Book::of(&[]) as Names), &mut Connectors::default());
+    let error =
+        Router::new(&settings, &(Book::of(&[]) as Names), &mut Connectors::default(), &fleet());
     assert_eq!(
         error.unwrap_err(),
         "auth_http a.example:443: cannot use \"/nowhere.pem\": there is no such file; correct the \

@@ -9,7 +9,9 @@ use super::*;
 use crate::config::Block;
 use crate::http::stub::{Book, Reply, Stub, head};
 use crate::login::Mechanism;
+use crate::memcached::Cache;
 use crate::net::Endpoint;
+use crate::observe::Metrics;
 
 fn router(conf: &str) -> Router {
     let block = Block::parse(conf);
@@ -19,7 +21,11 @@ fn router(conf: &str) -> Router {
         ("store.example", &["192.0.2.7", "192.0.2.8"]),
         ("auth.example", &["127.0.0.1"]),
     ]);
-    Router::new(&settings, &names, &mut Connectors::default()).unwrap()
+    Router::new(&settings, &names, &mut Connectors::default(), &fleet()).unwrap()
+}
+
+fn fleet() -> Fleet {
+    Fleet::new(Cache::off(), Metrics::new())
 }
 
 fn attempt(user: &str, authzid: Option<&str>) -> Attempt {
@@ -35,6 +41,7 @@ fn asker() -> Asker {
         client: Endpoint::Tcp("192.0.2.1:4711".parse().unwrap()),
         host: None,
         local: Endpoint::Tcp("192.0.2.2:143".parse().unwrap()),
+        secure_upstream: false,
         attempt: 2,
         tls: None,
         proxied: None,

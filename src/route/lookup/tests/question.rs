@@ -18,6 +18,7 @@ fn asker() -> Asker {
         client: Endpoint::Tcp("192.0.2.1:4711".parse().unwrap()),
         host: None,
         local: Endpoint::Tcp("192.0.2.2:143".parse().unwrap()),
+        secure_upstream: false,
         attempt: 1,
         tls: None,
         proxied: None,
@@ -196,6 +197,7 @@ fn known() -> (Attempt, Asker) {
         client: Endpoint::Tcp("[2001:db8::1]:1".parse().unwrap()),
         host: Some("c.example".into()),
         local: Endpoint::Tcp("[2001:db8::2]:995".parse().unwrap()),
+        secure_upstream: false,
         attempt: 3,
         tls: Some(Tls {
             protocol: "TLSv1.3".to_owned(),

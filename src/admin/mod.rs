@@ -1,0 +1,1 @@
+//! # admin: what an admin asks of a gatepost that runs
