@@ -93,6 +93,9 @@ pub struct Route {
     /// The master is to log in (`Auth-Upstream-Master`).
     pub master: bool,
     pub origin: Origin,
+    /// The answer hung on nothing but the names in the question: no secret was shown, none came back.
+    /// Such a one may be kept for the next login.
+    pub keepable: bool,
     verifier: Option<Secret>,
 }
 
@@ -113,6 +116,8 @@ pub struct NotFound {
     pub refusal: Refusal,
     /// What the log is told, if it is more than that the login was refused.
     pub cause: Option<Error>,
+    /// A source knows that there is no such user, and has seen no secret to say so.
+    pub keepable: bool,
 }
 
 /// Why there is no route, although nobody refused the login.
@@ -147,7 +152,7 @@ impl Error {
 
 impl From<Error> for NotFound {
     fn from(error: Error) -> Self {
-        Self { refusal: error.refusal(), cause: Some(error) }
+        Self { refusal: error.refusal(), cause: Some(error), keepable: false }
     }
 }
 
@@ -244,7 +249,11 @@ impl Router {
             Ruling::Accepted(accepted, _)
                 if attempt.authzid.is_some() && !is_own_login(attempt, &accepted) =>
             {
-                Err(NotFound { refusal: Refusal::new(Kind::Forbidden), cause: None })
+                Err(NotFound {
+                    refusal: Refusal::new(Kind::Forbidden),
+                    cause: None,
+                    keepable: false,
+                })
             }
             Ruling::Accepted(accepted, handler) => {
                 let servers = Arc::new([Server::at(accepted.server)]);
@@ -265,7 +274,7 @@ impl Router {
                 let sasl = sasl.filter(|_| attempt.mechanism.brings_token());
                 // As nginx: who is not made to wait is sent away.
                 let refusal = Refusal { code, sasl, wait, close: wait.is_zero(), ..refusal };
-                Err(NotFound { refusal, cause: None })
+                Err(NotFound { refusal, cause: None, keepable: false })
             }
         }
     }
@@ -282,6 +291,7 @@ impl Router {
             security: None,
             master: false,
             origin: Origin::Fresh,
+            keepable: false,
             verifier: None,
         }
     }

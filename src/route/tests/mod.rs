@@ -68,7 +68,7 @@ fn nobody(_: Error) {}
 async fn found(outcome: Result<Route, NotFound>) -> String {
     let mut route = match outcome {
         Ok(route) => route,
-        Err(NotFound { refusal, cause }) => {
+        Err(NotFound { refusal, cause, .. }) => {
             let Refusal { kind, text, wait, close, .. } = refusal;
             let cause = cause.map(|cause| format!(" ({}: {cause})", cause.level().name()));
             return format!("{kind:?} {text:?} {wait:?} {close}{}", cause.unwrap_or_default());
