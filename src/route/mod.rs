@@ -306,6 +306,11 @@ fn is_own_login(attempt: &Attempt, accepted: &Accepted) -> bool {
 }
 
 impl Route {
+    /// Whether following it is worth another try where `other` has failed.
+    pub fn leads_elsewhere_than(&self, _other: &Self) -> bool {
+        false
+    }
+
     /// What the proof of a SCRAM client is held against, as the handler wrote it.
     pub fn verifier(&self) -> Option<&str> {
         std::str::from_utf8(self.verifier.as_ref()?.reveal()).ok()

@@ -1,0 +1,288 @@
+//! Where a login goes, and the login there.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::super::session::addr;
+use super::super::site::{Security, Site, Towards};
+use super::call::{Call, Client};
+use super::credentials::{Credentials, Lack};
+use super::error::Error;
+use super::understand::understand;
+use super::{Desk, Found, Upstream};
+use crate::login::{Attempt, Granted, Kind, Mechanism, Refusal, Verdict};
+use crate::net::{Endpoint, Stream};
+use crate::observe::Level;
+use crate::observe::escape::Quoted;
+use crate::route::{Origin, Route};
+use crate::throttle::Stage;
+use crate::tls;
+
+/// How many addresses one login may try: an upstream with a hundred dead servers must not keep a
+/// client waiting for a hundred timeouts.
+const MOST_TRIES: usize = 6;
+
+/// One login on its way.
+#[derive(Clone, Copy)]
+struct Hop<'a> {
+    site: &'a Arc<Site>,
+    attempt: &'a Attempt,
+    suffix: &'a str,
+    /// How many more proxies it may pass, this one included.
+    ttl: u8,
+}
+
+/// Why a route did not lead in.
+enum Missed {
+    Refused(Refusal),
+    /// No address could be reached, or none that was had anything to say.
+    Unreachable,
+}
+
+impl Missed {
+    /// Whether another server may know better: nobody was reached, or whoever was does not know the
+    /// user by that password.
+    fn is_worth_another_look(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.kind == Kind::BadCredentials,
+            Self::Unreachable => true,
+        }
+    }
+}
+
+impl From<Refusal> for Missed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Missed> for Refusal {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Refused(refusal) => refusal,
+            Missed::Unreachable => Self::new(Kind::Unavailable),
+        }
+    }
+}
+
+impl Desk<'_> {
+    pub async fn decide(
+        &self,
+        site: &Arc<Site>,
+        attempt: &Attempt,
+        found: Option<Found>,
+    ) -> Result<(Upstream, Granted), Refusal> {
+        let session = self.session;
+        let ttl = attempt.claims.ttl.map_or(site.settings.ttl, |ttl| ttl.min(site.settings.ttl));
+        if ttl == 0 {
+            let words = "login has passed through too many proxies: a loop";
+            session.log(Level::Error, Some("in auth state"), words);
+            return Err(Refusal::new(Kind::Unavailable));
+        }
+        let (attempt, suffix) = understand(site, attempt);
+        if attempt.disproved {
+            // One that nobody knows hears the same as one whose password is wrong, whatever a handler
+            // has said of it. And as with a handler, who is not made to wait is sent away: guessing
+            // costs a connection each time.
+            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
+            return Err(Refusal { close: true, ..Refusal::new(Kind::BadCredentials) });
+        }
+        let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl };
+        self.lead(&hop, found).await
+    }
+
+    /// Finds the route and goes there. A kept one that fails, or whose upstream does not know the
+    /// user, is looked up again, once: the user may have moved.
+    async fn lead(
+        &self,
+        hop: &Hop<'_>,
+        found: Option<Found>,
+    ) -> Result<(Upstream, Granted), Refusal> {
+        let mut route = match found {
+            Some(found) => found?,
+            None => self.find(hop.site, hop.attempt).await?,
+        };
+        let missed = match self.knock(hop, &mut route).await {
+            Ok(admitted) => return Ok(admitted),
+            Err(missed) => missed,
+        };
+        if matches!(route.origin, Origin::Kept { .. })
+            && missed.is_worth_another_look()
+            && let Some(mut fresh) = self.find_anew(hop.site, hop.attempt, &route).await
+        {
+            return self.knock(hop, &mut fresh).await.map_err(Missed::into);
+        }
+        Err(missed.into())
+    }
+
+    /// Tries the addresses of a route until one rules.
+    async fn knock(&self, hop: &Hop<'_>, route: &mut Route) -> Result<(Upstream, Granted), Missed> {
+        let Hop { site, attempt, suffix, ttl } = *hop;
+        let session = self.session;
+        self.check(attempt, route)?;
+        session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
+        let group = route.group.as_ref().map(|group| group.name.as_str());
+        let towards = Arc::clone(site.towards(group));
+        let overriding;
+        let security = match route.security {
+            None => &towards.security,
+            Some(wanted) => {
+                overriding =
+                    towards.security_of(wanted).ok_or_else(|| self.lacks(Lack::Tls, route))?;
+                &overriding
+            }
+        };
+        let is_smtp = matches!(site.words.name, "smtp" | "lmtp");
+        let credentials = Credentials::new(attempt, route, &towards.tells, is_smtp, suffix)
+            .map_err(|lack| self.lacks(lack, route))?;
+        session.line(|line| line.upstream_name = group.map(Into::into));
+        let endpoint = self.client(site, attempt);
+        let client =
+            Client { endpoint: &endpoint, host: self.host(site, attempt).await, ttl: ttl - 1 };
+        for _ in 0..MOST_TRIES {
+            let target = match route.targets.next(port(site, security)).await {
+                None => break,
+                Some(Ok(target)) => target,
+                Some(Err(error)) => {
+                    session.log(Level::Error, Some("connecting to upstream"), error);
+                    continue;
+                }
+            };
+            session.line(|line| line.upstream = Some(addr(&target.endpoint)));
+            let greeted = AtomicBool::new(false);
+            let call =
+                Call { session, site, towards: &towards, security, target: &target, greeted };
+            let done = match target.endpoint == session.local {
+                true => Err(Error::Loop),
+                false => call.make(attempt, &credentials, &client).await,
+            };
+            match done {
+                Ok((upstream, verdict)) => {
+                    let settled = self.settle(site, &towards, &target.endpoint, upstream, verdict);
+                    return settled.map_err(Missed::Refused);
+                }
+                Err(error) => {
+                    towards.counters.failed(error.phase());
+                    session.log(Level::Error, Some(error.doing()), &error);
+                    if !error.is_worth_another_try() {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(Missed::Unreachable)
+    }
+
+    /// Where the table decides, nobody has checked what the client claims: only what it has proved
+    /// to us, or will to the upstream, counts.
+    fn check(&self, attempt: &Attempt, route: &Route) -> Result<(), Refusal> {
+        let is_proved = route.is_checked
+            || match attempt.mechanism {
+                Mechanism::Login
+                | Mechanism::Plain
+                | Mechanism::AuthLogin
+                | Mechanism::XOauth2
+                | Mechanism::OauthBearer
+                | Mechanism::Unasked => true,
+                Mechanism::External => {
+                    self.session.guest().certificate.as_deref() == Some(attempt.mailbox())
+                }
+                Mechanism::Gssapi => attempt.authzid.is_none(),
+                Mechanism::Apop | Mechanism::CramMd5 | Mechanism::ScramSha256 => false,
+            };
+        if is_proved {
+            return Ok(());
+        }
+        let words = "client login failed: \"nobody has checked this login\"";
+        self.session.log(Level::Info, Some("in auth state"), words);
+        Err(Refusal::new(Kind::Forbidden))
+    }
+
+    /// The login cannot be made, for want of something that an admin must see to.
+    fn lacks(&self, lack: Lack, route: &Route) -> Refusal {
+        if lack == Lack::Judge {
+            let words = format!("client login failed: \"{lack}\"");
+            self.session.log(Level::Info, Some("in auth state"), words);
+            return Refusal::new(Kind::Forbidden);
+        }
+        let words = match &route.handler {
+            Some(handler) => format!("auth http server {handler} {lack}"),
+            None => format!("the route {lack}"),
+        };
+        self.session.log(Level::Error, Some("in http auth state"), words);
+        Refusal::new(Kind::Internal)
+    }
+
+    fn settle(
+        &self,
+        site: &Site,
+        towards: &Towards,
+        endpoint: &Endpoint,
+        upstream: Upstream,
+        verdict: Verdict,
+    ) -> Result<(Upstream, Granted), Refusal> {
+        match verdict {
+            Verdict::Accepted(mut granted) => {
+                let lacking = match std::mem::take(&mut granted.offers) {
+                    offers if matches!(site.words.name, "smtp" | "lmtp") => {
+                        site.offer.learn(endpoint, offers)
+                    }
+                    _ => Vec::new(),
+                };
+                if !lacking.is_empty() {
+                    let lacking = lacking.join(", ");
+                    let words =
+                        format!("upstream does not offer what clients were told: {lacking}");
+                    self.session.log(Level::Warn, Some("in auth state"), words);
+                }
+                let security = match &upstream.stream {
+                    Stream::Client(stream) => {
+                        Some(tls::suites::version_name(stream.get_ref().1.protocol_version()))
+                    }
+                    _ => None,
+                };
+                self.session.line(|line| line.upstream_tls = security);
+                Ok((upstream, granted))
+            }
+            Verdict::Refused { kind, text, untagged, sasl } => {
+                let mut refusal = Refusal::new(kind);
+                refusal.untagged = untagged;
+                refusal.sasl = sasl;
+                let is_for_clients = site.settings.pass_error_message || is_referral(&text);
+                // What bans clients reads the first of these; the other is the upstream's affair.
+                let (level, what) = match kind {
+                    Kind::BadCredentials | Kind::Forbidden | Kind::Throttled => {
+                        (Level::Info, "client login failed")
+                    }
+                    Kind::Unavailable | Kind::Internal | Kind::NeedsTls => {
+                        (Level::Error, "upstream sent invalid response")
+                    }
+                };
+                let line = format!("{what}: \"{}\"", Quoted(text.trim_ascii()));
+                self.session.log(level, Some("reading response from upstream"), line);
+                Err(if is_for_clients { refusal.with_text(&text) } else { refusal })
+            }
+            Verdict::Misbehaved(words) => {
+                let error = Error::Misbehaved(words);
+                towards.counters.failed(error.phase());
+                self.session.log(Level::Error, Some(error.doing()), &error);
+                Err(Refusal::new(Kind::Unavailable))
+            }
+        }
+    }
+}
+
+/// RFC 2193 §3: a referral is for the client to follow, whatever else it may hear.
+fn is_referral(text: &[u8]) -> bool {
+    text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"[REFERRAL "))
+        || text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"(REFERRAL "))
+        || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"[ALERT]"))
+}
+
+/// Where an upstream without a port is reached.
+fn port(site: &Site, security: &Security) -> u16 {
+    match security {
+        Security::Implicit(_) => site.words.tls_port,
+        Security::Off | Security::StartTls(_) => site.words.port,
+    }
+}
