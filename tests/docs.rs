@@ -52,6 +52,27 @@ fn rfc_md_lists_every_section_that_the_code_names() {
     compare("rfc.md", &rfc(&root().join("src")));
 }
 
+#[test]
+fn what_the_dashboard_and_the_alerts_watch_is_counted() {
+    let table = docs::metrics();
+    let known: Vec<&str> = table.lines().filter_map(|row| row.split('`').nth(1)).collect();
+    let folder = root().join("conf/monitoring");
+    let mut named = std::collections::BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        named.extend(words.filter(|word| word.starts_with("gatepost_")).map(str::to_owned));
+    }
+    for name in &named {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        assert!(
+            known.contains(&name.as_str()) || family.is_some_and(|name| known.contains(&name)),
+            "{name} is watched, and nobody counts it"
+        );
+    }
+    assert!(named.len() > 20, "{named:?}");
+}
+
 /// RFC and section to the files that name them.
 fn rfc(src: &Path) -> String {
     let mut found: BTreeMap<(u32, Vec<u32>, String), Vec<String>> = BTreeMap::new();

@@ -31,6 +31,7 @@ mod logs;
 mod lookup;
 mod masters;
 mod mechanisms;
+mod monitoring;
 mod nginx;
 mod peers;
 mod pop3;
