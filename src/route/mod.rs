@@ -29,6 +29,7 @@ mod handler;
 mod header;
 mod lookup;
 pub mod order;
+pub mod presence;
 mod table;
 mod template;
 
