@@ -30,6 +30,7 @@ mod header;
 mod lookup;
 pub mod order;
 pub mod presence;
+pub mod sticky;
 mod table;
 mod template;
 

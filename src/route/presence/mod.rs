@@ -194,9 +194,9 @@ impl Presence {
             return None;
         }
         let shard = self.0.shard(user);
-        let lives = of_user(&shard, user)
+        let mut lives = of_user(&shard, user)
             .filter(|held| *held.0.place.upstream == *upstream && held.0.bell.word().is_none());
-        lives.last().map(|held| Arc::clone(&held.0.place.server))
+        lives.next_back().map(|held| Arc::clone(&held.0.place.server))
     }
 
     /// Ends all sessions of a user; says how many there were.
@@ -320,6 +320,7 @@ impl Inner {
     }
 }
 
+#[expect(clippy::mutable_key_type, reason = "the order is by user and number, which do not change")]
 fn of_user<'a>(
     shard: &'a BTreeSet<Held>,
     user: &str,
@@ -332,6 +333,7 @@ fn of_user<'a>(
 }
 
 /// Those that come after this user and number.
+#[expect(clippy::mutable_key_type, reason = "the order is by user and number, which do not change")]
 fn behind<'a>(
     shard: &'a BTreeSet<Held>,
     after: Option<(&str, u64)>,
