@@ -94,7 +94,19 @@ pub fn run<H: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::SystemTime;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
     use super::*;
+    use crate::net::halt::halt;
+    use crate::net::{Endpoint, Plain};
+    use crate::observe::access::{Access, Line};
+    use crate::observe::format::Format;
+    use crate::observe::{Log, Metrics};
+    use crate::route::presence::{Presence, Session};
 
     #[test]
     fn each_protocol_has_its_own_goodbye() {
@@ -103,5 +115,51 @@ mod tests {
             assert_eq!(goodbye.kicked, words.kicked);
             assert_eq!(goodbye.stopped.is_empty(), words.name == "pop3");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kicked_session_hears_why_and_leaves_its_line_and_its_place() {
+        let (presence, metrics) = (Presence::new(), Metrics::new());
+        let (log, said) = Log::memory(Level::Info);
+        let format = Format::read(&["$login $session_end $bytes_sent"]);
+        let (access, lines) = Access::memory(Arc::new(format.unwrap()));
+        let end: SocketAddr = "192.0.2.7:4711".parse().unwrap();
+        let mut line = Line::new("imap", 9, end.into(), end.into());
+        line.login = Some(b"mrose"[..].into());
+        let counters = metrics.protocol("imap");
+        let record = Record::open(access, line, counters.session());
+        let stay = presence.enter(Session {
+            id: 9,
+            user: "mrose",
+            protocol: "imap",
+            site: "",
+            client: &Endpoint::from(end),
+            upstream: "stores",
+            server: "a",
+            address: &Endpoint::from(end),
+            since: SystemTime::UNIX_EPOCH,
+        });
+        let after = Arc::new(After { timeout: 60 * LINGER, log, counters });
+        let (mut client, near) = UnixStream::pair().unwrap();
+        let (_far, upstream) = UnixStream::pair().unwrap();
+        let upstream = Upstream { stream: Plain::Unix(upstream).into(), unread: Vec::new() };
+        let (_trigger, stop) = halt();
+        let near = Plain::Unix(near).into();
+        let relay = run(near, Vec::new(), upstream, after, record, stop, Some(stay), ());
+        let mut heard = String::new();
+        let (kicked, ()) = tokio::join!(
+            async {
+                tokio::task::yield_now().await;
+                let kicked = presence.kick("mrose");
+                client.read_to_string(&mut heard).await.unwrap();
+                kicked
+            },
+            relay
+        );
+        assert_eq!((kicked, heard.as_str()), (1, words::IMAP.kicked));
+        let want = format!("mrose kicked {}", words::IMAP.kicked.len());
+        assert_eq!(lines.lines(), [want]);
+        assert!(said.lines().iter().any(|line| line.contains("user was kicked while proxying")));
+        assert!(presence.is_empty());
     }
 }
