@@ -15,6 +15,9 @@ pub struct Words {
     pub timed_out: &'static str,
     /// Said when gatepost stops.
     pub shutting_down: &'static str,
+    /// Said after the login to a client whose session an administrator ends, moves or drains, between
+    /// two lines; then the session closes. Empty where the protocol has no word for that: it closes.
+    pub kicked: &'static str,
     /// Said when the fault is ours.
     pub internal_error: &'static str,
     /// Said when the session cannot be taken: too many connections.
@@ -39,6 +42,7 @@ pub const IMAP: Words = Words {
     more_ports: &[],
     timed_out: "* BYE idle for too long\r\n",
     shutting_down: "* BYE [UNAVAILABLE] server shutting down\r\n",
+    kicked: "* BYE session ended by the administrator, please log in again\r\n",
     internal_error: "* BAD internal server error\r\n",
     too_busy: "* BYE [UNAVAILABLE] too many connections, try again later\r\n",
     too_many_commands: "* BYE too many commands without a login\r\n",
@@ -56,6 +60,9 @@ pub const POP3: Words = Words {
     more_ports: &[],
     timed_out: "-ERR idle for too long\r\n",
     shutting_down: "-ERR [SYS/TEMP] server shutting down\r\n",
+    // RFC 1939 §3: a server that ends a session of its own accord closes "without removing any
+    // messages or sending any response to the client".
+    kicked: "",
     internal_error: "-ERR internal server error\r\n",
     too_busy: "-ERR [SYS/TEMP] too many connections, try again later\r\n",
     too_many_commands: "-ERR too many commands without a login\r\n",
@@ -74,6 +81,7 @@ pub const SMTP: Words = Words {
     more_ports: &[587],
     timed_out: "421 4.4.2 Idle for too long\r\n",
     shutting_down: "421 4.3.2 Service shutting down\r\n",
+    kicked: "421 4.3.2 Session ended by the administrator, please try again\r\n",
     internal_error: "451 4.3.2 Internal server error\r\n",
     too_busy: "421 4.7.0 Too many connections, try again later\r\n",
     too_many_commands: "421 4.7.0 Too many commands without a login\r\n",
@@ -97,6 +105,7 @@ pub const SIEVE: Words = Words {
     more_ports: &[],
     timed_out: "BYE \"idle for too long\"\r\n",
     shutting_down: "BYE (TRYLATER) \"server shutting down\"\r\n",
+    kicked: "BYE \"session ended by the administrator, please log in again\"\r\n",
     internal_error: "NO \"internal server error\"\r\n",
     too_busy: "BYE (TRYLATER) \"too many connections, try again later\"\r\n",
     too_many_commands: "BYE \"too many commands without a login\"\r\n",
@@ -151,6 +160,11 @@ mod tests {
                 words.bad_certificate,
             ] {
                 assert!(is_native(line) && line.ends_with("\r\n"), "{}: {line:?}", words.name);
+            }
+            let kicked = words.kicked;
+            match words.name {
+                "pop3" => assert_eq!(kicked, ""),
+                _ => assert!(is_native(kicked) && kicked.ends_with("\r\n"), "{kicked:?}"),
             }
         }
     }

@@ -21,6 +21,7 @@
 
 pub mod accept;
 pub mod addr;
+pub mod bell;
 pub mod connect;
 pub mod copy;
 pub mod dns;

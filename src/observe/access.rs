@@ -55,6 +55,8 @@ words! {
         ProxyHeader => "proxy_header",
         /// No room: `worker_connections` or another limit.
         TooBusy => "too_busy",
+        /// An administrator ended it, moved its user or drained its upstream.
+        Kicked => "kicked",
         /// gatepost stopped, or its old generation ran out of time.
         Shutdown => "shutdown",
         /// Our own fault, or the session was dropped before anybody gave a reason.

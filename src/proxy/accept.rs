@@ -59,6 +59,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
                 after,
                 record,
                 cut,
+                None,
                 (permit, guards, counted, alive),
             );
             tasks::spawn("relay", relay);

@@ -4,6 +4,9 @@ use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
 use crate::observe::Metrics;
 
+use super::presence::Presence;
+use super::sticky::Sticky;
+
 /// Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Fleet {
@@ -12,10 +15,16 @@ pub struct Fleet {
     /// Where orders to all gateposts are said and heard.
     pub bus: Bus,
     pub metrics: Metrics,
+    /// The sessions that are logged in here.
+    pub presence: Presence,
+    /// What keeps a user's sessions together.
+    pub sticky: Sticky,
 }
 
 impl Fleet {
     pub fn new(cache: Cache, metrics: Metrics) -> Self {
-        Self { bus: Bus::new(cache.clone()), cache, metrics }
+        let (bus, presence) = (Bus::new(cache.clone()), Presence::new());
+        let sticky = Sticky::new(cache.clone(), bus.clone(), metrics.clone(), presence.clone());
+        Self { cache, bus, metrics, presence, sticky }
     }
 }

@@ -29,6 +29,8 @@ mod handler;
 mod header;
 mod lookup;
 pub mod order;
+pub mod presence;
+pub mod sticky;
 mod table;
 mod template;
 

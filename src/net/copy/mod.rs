@@ -9,6 +9,7 @@
 //! - A half-close is passed on, after all that was said before it; the other direction goes on.
 //! - One timer for a session, however much it carries.
 //! - No session keeps a thread for longer than [`way::TURN`] bytes at a time.
+//! - Who is told to go ([`Cut`]) hears a [`Goodbye`], but never in the middle of a line.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Stream;
-use super::halt::Halt;
 
+mod parting;
 pub mod way;
 
+pub use parting::{Cut, Goodbye, Leash};
 use way::{Side, Way};
 
 /// How long a client may take to close when its upstream has closed and all of it was passed on.
@@ -41,6 +43,7 @@ pub struct Settings {
     pub idle: Duration,
     /// How long one side may be silent after the other has closed.
     pub linger: Duration,
+    pub goodbye: &'static Goodbye,
 }
 
 /// What was carried, and why it ended.
@@ -58,6 +61,8 @@ pub enum Why {
     UpstreamClosed,
     Idle,
     Shutdown,
+    /// Its [`Leash`] was pulled.
+    Kicked,
     ClientError(io::Error),
     UpstreamError(io::Error),
 }
@@ -68,9 +73,9 @@ pub fn both(
     upstream: Stream,
     pending: Pending,
     settings: Settings,
-    stop: Halt,
+    cut: impl Into<Cut>,
 ) -> impl Future<Output = Ended> + Send {
-    let mut relay = Relay::new(client, upstream, pending, settings, stop);
+    let mut relay = Relay::new(client, upstream, pending, settings, cut.into());
     // A block, not an `async fn`: its arguments would be stored twice.
     async move {
         let mut timer = pin!(sleep_until(relay.last + relay.settings.idle));
@@ -88,8 +93,12 @@ struct Relay {
     settings: Settings,
     /// When bytes last moved.
     last: Instant,
-    stop: Halt,
-    /// Who is woken by `stop` and the timer.
+    /// The upstream was the last to speak: nothing that the client has said waits for its answer.
+    answered: bool,
+    cut: Cut,
+    /// When it was told to end by its leash.
+    kicked: Option<Instant>,
+    /// Who is woken by `cut` and the timer.
     waker: Option<Waker>,
 }
 
@@ -99,7 +108,7 @@ impl Relay {
         upstream: Stream,
         pending: Pending,
         settings: Settings,
-        stop: Halt,
+        cut: Cut,
     ) -> Self {
         Self {
             client,
@@ -109,19 +118,21 @@ impl Relay {
             first: None,
             settings,
             last: Instant::now(),
-            stop,
+            answered: true,
+            cut,
+            kicked: None,
             waker: None,
         }
     }
 
     fn poll(&mut self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Ended> {
-        if self.stop.word().is_some() {
-            return self.end(Why::Shutdown, cx);
+        if self.cut.stop.word().is_some() {
+            return self.stop(cx);
         }
         // Asking them each time would cost more than a short line does.
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
-            let _ = self.stop.poll(cx);
+            self.cut.listen(cx);
             let _ = timer.as_mut().poll(cx);
         }
         let moved = match self.carry(cx) {
@@ -142,7 +153,10 @@ impl Relay {
         if moved {
             self.last = now;
         }
-        self.watch(timer, now, cx)
+        match self.kicked_since(now) {
+            Some(since) => self.part(since, timer, now, cx),
+            None => self.watch(timer, now, cx),
+        }
     }
 
     /// Lets each direction have its turn, answers first: an upstream that says goodbye and closes
@@ -155,6 +169,8 @@ impl Relay {
         let moved_up = up
             .turn(client, upstream, down.is_shut(), cx)
             .map_err(|(side, cause)| Fault { side, cause })?;
+        // Of both at once nobody knows which was first, so an answer may still be due.
+        self.answered = !moved_up && (moved_down || self.answered);
         if self.first.is_none() {
             self.first = match (self.down.is_open(), self.up.is_open()) {
                 (false, _) => Some(Side::Upstream),

@@ -30,6 +30,8 @@ pub struct Way {
     stage: Stage,
     /// A write may still lie in TLS's buffers.
     unflushed: bool,
+    /// What its receiver has been given ends with a line's end.
+    ends_line: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl Way {
     pub fn new(kept: Vec<u8>) -> Self {
         // An empty buffer may be a large one.
         let kept = if kept.is_empty() { Vec::new() } else { kept };
-        Self { kept, sent: 0, bytes: 0, stage: Stage::Open, unflushed: false }
+        Self { kept, sent: 0, bytes: 0, stage: Stage::Open, unflushed: false, ends_line: true }
     }
 
     /// Whether its sender has not closed.
@@ -75,6 +77,16 @@ impl Way {
     /// Whether its receiver has been told that its sender has closed.
     pub fn is_shut(&self) -> bool {
         self.stage == Stage::Shut
+    }
+
+    /// Whether its receiver has all that was read, and is not in the middle of a line.
+    pub fn is_between_lines(&self) -> bool {
+        self.is_at_rest() && self.ends_line
+    }
+
+    /// Whether its receiver has all that was read.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_open() && self.kept.is_empty() && !self.unflushed
     }
 
     #[cfg(test)]
@@ -139,8 +151,8 @@ impl Way {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(written) => {
                     let count = some(written?)?;
-                    self.count(count, to);
                     self.sent += count;
+                    self.count(count, self.kept[self.sent - 1], to);
                     if self.sent == self.kept.len() {
                         // The allocation goes too: idle sessions hold none.
                         drop(mem::take(&mut self.kept));
@@ -170,7 +182,7 @@ impl Way {
                 }
                 Poll::Ready(written) => {
                     let count = some(written?)?;
-                    self.count(count, to);
+                    self.count(count, rest[count - 1], to);
                     rest = &rest[count..];
                 }
             }
@@ -178,8 +190,9 @@ impl Way {
         Ok(())
     }
 
-    fn count(&mut self, written: usize, to: &Stream) {
+    fn count(&mut self, written: usize, last: u8, to: &Stream) {
         self.bytes += written as u64;
+        self.ends_line = last == b'\n';
         self.unflushed = to.is_tls();
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::sticky;
 use crate::config::{Block, Statement};
 use crate::http::Names;
 use crate::net::{Endpoint, Place, addr, dns};
@@ -19,6 +20,8 @@ pub struct Group {
     pub name: String,
     /// Where other rooms find their own directives for these servers.
     pub block: Block,
+    /// Users are kept together.
+    pub sticky: Option<sticky::Settings>,
     servers: Arc<[Server]>,
     /// Counts the logins sent here, so that each begins at the next server.
     turn: AtomicUsize,
@@ -66,7 +69,14 @@ impl Group {
         if !block.has("server") {
             block.fault_here(format!("no servers are inside upstream \"{name}\""));
         }
-        Self { name, block: block.clone(), servers: servers.into(), turn: AtomicUsize::new(0) }
+        let sticky = sticky::Settings::read(block);
+        Self {
+            name,
+            block: block.clone(),
+            sticky,
+            servers: servers.into(),
+            turn: AtomicUsize::new(0),
+        }
     }
 
     /// The candidates for the next login, in order.

@@ -8,11 +8,13 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use super::super::halt::halt;
+use super::super::halt::{Halt, halt};
 use super::super::sealed::Sealed;
 use super::super::{Plain, Stream};
 use super::way::SCRATCH;
 use super::*;
+
+mod parting;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -25,7 +27,8 @@ enum Kind {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-const PATIENT: Settings = Settings { idle: MINUTE, linger: MINUTE };
+const WORDS: Goodbye = Goodbye { kicked: "* BYE kicked\r\n", stopped: "* BYE stopped\r\n" };
+const PATIENT: Settings = Settings { idle: MINUTE, linger: MINUTE, goodbye: &WORDS };
 
 /// The far end, and ours.
 async fn pair(kind: Kind) -> (Stream, Stream) {
@@ -225,7 +228,7 @@ async fn the_timer_is_moved_only_when_it_rings() {
     let (_upstream, upstream) = pair(Kind::Unix).await;
     let (_trigger, stop) = halt();
     let start = Instant::now();
-    let mut relay = Relay::new(client, upstream, Pending::default(), PATIENT, stop);
+    let mut relay = Relay::new(client, upstream, Pending::default(), PATIENT, stop.into());
     relay.last = start;
     let mut timer = pin!(sleep_until(start + MINUTE));
     let cx = &mut Context::from_waker(Waker::noop());
@@ -284,7 +287,8 @@ async fn a_stalled_reader_holds_the_sender_back_and_an_idle_session_holds_nothin
     let (mut client, near_client) = pair(Kind::Unix).await;
     let (mut upstream, near_upstream) = pair(Kind::Unix).await;
     let (_trigger, stop) = halt();
-    let mut relay = Relay::new(near_client, near_upstream, Pending::default(), PATIENT, stop);
+    let mut relay =
+        Relay::new(near_client, near_upstream, Pending::default(), PATIENT, stop.into());
     let mut timer = pin!(sleep_until(Instant::now() + MINUTE));
     let mut step = async |relay: &mut Relay| {
         tokio::task::yield_now().await;

@@ -1,0 +1,104 @@
+//! Where sessions are: what many of them have in common, held once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Count, Session};
+
+/// A server as it was reached, by whose sessions.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub protocol: &'static str,
+    pub site: Arc<str>,
+    pub upstream: Arc<str>,
+    pub server: Arc<str>,
+    pub address: Arc<str>,
+    pub sessions: AtomicUsize,
+}
+
+impl Place {
+    pub fn is(&self, upstream: &str, server: &str) -> bool {
+        *self.upstream == *upstream && *self.server == *server
+    }
+
+    fn key(&self) -> Key {
+        let texts = [&self.site, &self.upstream, &self.server, &self.address];
+        (self.protocol, texts.map(Arc::clone))
+    }
+}
+
+type Key = (&'static str, [Arc<str>; 4]);
+
+/// All places that have a session. A lookup handler may send each user somewhere else, so one that
+/// has none is forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Places(Mutex<HashMap<Key, Arc<Place>>>);
+
+impl Places {
+    /// The place of `session`, which is counted there.
+    pub fn find(&self, session: &Session<'_>) -> Arc<Place> {
+        let address = session.address.to_string();
+        let texts = [session.site, session.upstream, session.server, &address];
+        let key: Key = (session.protocol, texts.map(Arc::from));
+        let mut places = self.lock();
+        let place = places.entry(key).or_insert_with_key(|(protocol, texts)| {
+            let [site, upstream, server, address] = texts.each_ref().map(Arc::clone);
+            let sessions = AtomicUsize::new(0);
+            Arc::new(Place { protocol, site, upstream, server, address, sessions })
+        });
+        place.sessions.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(place)
+    }
+
+    /// A session of `place` has gone, and is counted there no more.
+    pub fn leave(&self, place: &Arc<Place>) {
+        if place.sessions.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let mut places = self.lock();
+        let key = place.key();
+        // Another may have come in between, or this one may be gone and a new one stand there.
+        let is_it = places.get(&key).is_some_and(|known| Arc::ptr_eq(known, place));
+        if is_it && place.sessions.load(Ordering::Relaxed) == 0 {
+            places.remove(&key);
+        }
+    }
+
+    pub fn counts(&self) -> Vec<Count> {
+        let mut counts: Vec<_> = self
+            .lock()
+            .values()
+            .map(|place| Count {
+                protocol: place.protocol,
+                site: Arc::clone(&place.site),
+                upstream: Arc::clone(&place.upstream),
+                server: Arc::clone(&place.server),
+                sessions: place.sessions.load(Ordering::Relaxed),
+            })
+            .collect();
+        let key = |count: &Count| {
+            let texts = [&count.site, &count.upstream, &count.server].map(Arc::clone);
+            (count.protocol, texts)
+        };
+        counts.sort_by_key(key);
+        // One server may have been reached at several addresses.
+        counts.dedup_by(|next, first| {
+            let is_same = key(next) == key(first);
+            if is_same {
+                first.sessions += next.sessions;
+            }
+            is_same
+        });
+        counts
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Place>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

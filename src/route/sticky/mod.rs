@@ -1,0 +1,306 @@
+//! Keeps a user's sessions together: while one lives anywhere in the fleet, new ones go to the same
+//! server.
+//!
+//! For servers that share the mail but not what they know of it (indexes on NFS, caches): the job of
+//! Dovecot's director. Where a user is stands as a *lease* in the cache that all gateposts share. Who
+//! takes it first has it for all; each gatepost renews those of the users who have sessions here, and
+//! one of a user without any runs out.
+//!
+//! **In and out.** [`Sticky::place`] takes an upstream, a user and the upstream's servers, each with
+//! what it is good for now ([`Stand`]), and gives the server ([`Placed`]); [`Sticky::settle`] hears
+//! where the login has ended up. [`Sticky::run`] renews. [`Sticky::obey`] does what the bus says;
+//! [`Sticky::move_user`] and [`Sticky::kick_user`] say it to the fleet. [`Sticky::adopt`] hears which
+//! upstreams there are, at every reload.
+//!
+//! **Promises.**
+//! - Of two gateposts that place a user at the same time, the first decides for both.
+//! - Where sessions of a user are apart all the same (two gateposts disagreed on which servers are
+//!   up, the cache was lost, a login was under way during a move), those that are not where the lease
+//!   says are ended within a third of the lease, with a goodbye.
+//! - Nobody waits for the cache longer than its `timeout` says; without it the gateposts agree as long
+//!   as they see the same servers.
+//!
+//! **Limits.** The lease says the server; no gatepost knows the sessions of another. A lease of a
+//! server that this configuration does not have ends no sessions: configurations may differ for a
+//! while. What happens when something fails: docs/sticky.md.
+
+mod choice;
+mod directives;
+mod lease;
+pub mod orders;
+mod refresh;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub use choice::first_guess;
+pub use directives::{DIRECTIVES, Settings};
+pub use lease::hold_for_any;
+
+use super::presence::Presence;
+use crate::memcached::bus::Bus;
+use crate::memcached::{self, Cache};
+use crate::observe::{Metrics, names};
+
+/// How often a placing begins anew because another gatepost was faster.
+const TRIES: usize = 4;
+
+/// How many moves are kept here while there is no cache to keep them.
+const MOST_NOTES: usize = 4096;
+
+/// Keeps users together. Cheap to clone; clones share all.
+#[derive(Clone, Debug)]
+pub struct Sticky(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    cache: Cache,
+    bus: Bus,
+    metrics: Metrics,
+    presence: Presence,
+    upstreams: ArcSwap<BTreeMap<Arc<str>, Arc<Upstream>>>,
+    notes: Mutex<Notes>,
+    /// Servers whose sessions are being ended, by their upstream.
+    emptied: Mutex<HashSet<(String, String)>>,
+    /// Every lease is to be looked at now.
+    hurry: Notify,
+}
+
+/// Moves that no cache has taken, by upstream and user.
+type Notes = HashMap<(Arc<str>, Arc<str>), Note>;
+
+#[derive(Debug)]
+struct Note {
+    server: Arc<str>,
+    until: Instant,
+}
+
+/// What the configuration says of an upstream.
+#[derive(Clone, Debug)]
+pub struct Described {
+    pub name: Arc<str>,
+    /// None: its users are not kept together.
+    pub settings: Option<Settings>,
+    /// As written, with weights.
+    pub servers: Vec<(Arc<str>, u32)>,
+}
+
+/// An upstream that is known, and what is counted of it.
+#[derive(Debug)]
+struct Upstream {
+    described: Described,
+    /// In the order of [`How::ALL`].
+    counters: [Counter; How::ALL.len()],
+}
+
+/// A server that a user may be placed at.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// As written.
+    pub name: &'a str,
+    pub weight: u32,
+    pub stand: Stand,
+}
+
+/// What a server is good for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// Takes anybody.
+    Open,
+    /// Keeps those who have sessions there through this gatepost, and takes nobody else: drained, or a
+    /// backup that is no longer needed.
+    Draining,
+    /// Takes nobody: down, locked, or emptied.
+    Shut,
+}
+
+/// Where a login is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Which of the candidates.
+    pub index: usize,
+    pub how: How,
+}
+
+/// How it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Sessions of the user live there through this gatepost.
+    Local,
+    /// The lease says so.
+    Lease,
+    /// There was no lease; there is one now, if there is a cache.
+    First,
+    /// The lease named a server that does not take the user any more; it names another now.
+    Moved,
+    /// The cache did not answer.
+    CacheDown,
+}
+
+impl How {
+    const ALL: [Self; 5] = [Self::Local, Self::Lease, Self::First, Self::Moved, Self::CacheDown];
+
+    /// As the metric says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Lease => "lease",
+            Self::First => "first",
+            Self::Moved => "moved",
+            Self::CacheDown => "cache_down",
+        }
+    }
+}
+
+impl Sticky {
+    pub fn new(cache: Cache, bus: Bus, metrics: Metrics, presence: Presence) -> Self {
+        Self(Arc::new(Inner {
+            cache,
+            bus,
+            metrics,
+            presence,
+            upstreams: ArcSwap::default(),
+            notes: Mutex::default(),
+            emptied: Mutex::default(),
+            hurry: Notify::new(),
+        }))
+    }
+
+    /// From now on these are the upstreams, and no others.
+    pub fn adopt(&self, upstreams: impl IntoIterator<Item = Described>) {
+        let known = upstreams.into_iter().map(|described| {
+            let counter =
+                |how: How| self.0.metrics.counter(&names::STICKY, &[&described.name, how.name()]);
+            let (name, counters) = (Arc::clone(&described.name), How::ALL.map(counter));
+            (name, Arc::new(Upstream { described, counters }))
+        });
+        self.0.upstreams.store(Arc::new(known.collect()));
+    }
+
+    /// Where a new session of `user` goes. None where that is left to others: the upstream is not
+    /// sticky, nobody has logged in (`user` is empty), or no candidate takes the user.
+    ///
+    /// `user` is [`canonical`](super::presence::canonical). To say that the server could not be
+    /// reached, ask again with its [`Stand`] as it is then.
+    pub async fn place(
+        &self,
+        upstream: &str,
+        user: &str,
+        candidates: &[Candidate<'_>],
+    ) -> Option<Placed> {
+        let known = self.upstream(upstream)?;
+        let settings = known.described.settings.filter(|_| !user.is_empty())?;
+        let placed = self.find(&known, settings, user, candidates).await?;
+        known.counters[placed.how as usize].inc();
+        Some(placed)
+    }
+
+    async fn find(
+        &self,
+        upstream: &Upstream,
+        settings: Settings,
+        user: &str,
+        candidates: &[Candidate<'_>],
+    ) -> Option<Placed> {
+        let (name, cache) = (&upstream.described.name, &self.0.cache);
+        let takes = |server: &str, least: &[Stand]| {
+            candidates.iter().position(|one| one.name == server && least.contains(&one.stand))
+        };
+        let here = self.0.presence.server_of(name, user);
+        if let Some(index) = here.and_then(|at| takes(&at, &[Stand::Open, Stand::Draining])) {
+            return Some(Placed { index, how: How::Local });
+        }
+        let guess =
+            self.noted(name, user).and_then(|at| takes(&at, &[Stand::Open])).or_else(|| {
+                let open =
+                    |one: &Candidate<'_>| if one.stand == Stand::Open { one.weight } else { 0 };
+                first_guess(user, candidates.iter().map(|one| (one.name, open(one))))
+            });
+        let index = guess?;
+        let (key, to) = (lease::key(name, user), candidates[index].name.as_bytes());
+        for _ in 0..TRIES {
+            let leased = match cache.get(&key).await {
+                Ok(leased) => leased,
+                Err(memcached::Error::Off) => return Some(Placed { index, how: How::First }),
+                Err(_) => break,
+            };
+            let (taken, how) = match leased {
+                None => (cache.add(&key, to, settings.lease).await, How::First),
+                Some(value) => {
+                    let at = lease::server(&value).and_then(|at| takes(at, &[Stand::Open]));
+                    if let Some(index) = at {
+                        return Some(Placed { index, how: How::Lease });
+                    }
+                    (cache.swap(&key, &value, to, settings.lease).await, How::Moved)
+                }
+            };
+            match taken {
+                Ok(true) => return Some(Placed { index, how }),
+                // Another was faster: what it has chosen holds.
+                Ok(false) => {}
+                Err(_) => break,
+            }
+        }
+        Some(Placed { index, how: How::CacheDown })
+    }
+
+    /// The upstream has let the user in at `server`: the lease says so from now on, for its full time.
+    /// `placed` is how the user was placed there; none if the login has gone on to a server that it
+    /// was not placed at.
+    ///
+    /// Nothing hangs on its end: it may be left to a task of its own.
+    pub async fn settle(&self, upstream: &str, user: &str, server: &str, placed: Option<Placed>) {
+        let Some(known) = self.upstream(upstream) else { return };
+        let Some(settings) = known.described.settings.filter(|_| !user.is_empty()) else { return };
+        let key = lease::key(upstream, user);
+        // What fails here is made good when the leases are renewed.
+        match placed.map(|placed| placed.how) {
+            None => {
+                let _ = self.0.cache.put(&key, server.as_bytes(), settings.lease).await;
+            }
+            // It may have been about to run out.
+            Some(How::Lease) => {
+                let _ = self.0.cache.touch(&key, settings.lease).await;
+            }
+            Some(How::Local | How::First | How::Moved | How::CacheDown) => {}
+        }
+    }
+
+    /// Whether users of this upstream are kept together.
+    pub fn is_on(&self, upstream: &str) -> bool {
+        self.upstream(upstream).is_some_and(|known| known.described.settings.is_some())
+    }
+
+    fn upstream(&self, name: &str) -> Option<Arc<Upstream>> {
+        self.0.upstreams.load().get(name).cloned()
+    }
+
+    /// Where a user was moved to when there was no cache to say so.
+    fn noted(&self, upstream: &Arc<str>, user: &str) -> Option<Arc<str>> {
+        let notes = lock(&self.0.notes);
+        if notes.is_empty() {
+            return None;
+        }
+        let note = notes.get(&(Arc::clone(upstream), user.into()))?;
+        (note.until > Instant::now()).then(|| Arc::clone(&note.server))
+    }
+}
+
+impl Upstream {
+    fn has(&self, server: &str) -> bool {
+        self.described.servers.iter().any(|(name, _)| **name == *server)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each change under these locks is one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
