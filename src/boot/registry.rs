@@ -11,6 +11,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("proxy", proxy::kerberos::directives::DIRECTIVES),
     ("route", route::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
+    ("throttle", throttle::logins::directives::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),
 ];
 

@@ -24,6 +24,8 @@
 mod connections;
 pub mod directives;
 mod key;
+pub mod logins;
+mod pace;
 mod zone;
 
 pub use connections::{Connections, Guard, Over, Stage};
