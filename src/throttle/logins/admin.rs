@@ -146,7 +146,10 @@ impl Ledger {
     fn forgive_here(&self, target: &Target) -> usize {
         let now = Instant::now();
         let keys: Vec<u64> = match target {
-            Target::Address(ip) => self.nets_of(*ip).map(|net| self.hasher.net(net)).collect(),
+            Target::Address(ip) => {
+                let crowd = self.hasher.crowd(Net::address(*ip));
+                self.nets_of(*ip).map(|net| self.hasher.net(net)).chain([crowd]).collect()
+            }
             Target::User(user) => vec![self.hasher.user(&user.to_ascii_lowercase().into_bytes())],
         };
         let pair_of = |slot: &super::window::Slot| match (target, slot.name()) {

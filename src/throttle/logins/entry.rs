@@ -121,6 +121,12 @@ impl Entry {
         let ledger = logins.ledger();
         let forgivable = self.pair_key().filter(|_| !self.is_known);
         let ends = ledger.fail(&self.claims, forgivable, |by| self.name(by), now);
+        if self.is_known
+            && let (Some(rule), Some(crowd), Some(at)) =
+                (logins.settings().address, self.crowd_key(), self.at)
+        {
+            ledger.note(crowd, rule.window, || Name::Address(at.address), now);
+        }
         let claims = self.claims;
         let is_worth_it = ledger.cache.is_on() && claims.iter().any(Option::is_some);
         // Without a runtime the process is at its end.
@@ -168,6 +174,12 @@ impl Entry {
         let at = self.at.filter(|at| !at.is_spared)?;
         let hasher = &self.logins.ledger().hasher;
         Some((hasher.net(at.address), hasher.net(at.network)))
+    }
+
+    /// Of all who are known at the address, if it counts.
+    pub(super) fn crowd_key(&self) -> Option<u64> {
+        let at = self.at.filter(|at| !at.is_spared)?;
+        Some(self.logins.ledger().hasher.crowd(at.address))
     }
 
     pub(super) fn user_key(&self) -> Option<u64> {

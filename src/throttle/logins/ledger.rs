@@ -112,6 +112,11 @@ impl std::ops::Deref for Ledger {
 
 impl Ledger {
     pub fn new(cache: Cache, bus: Bus, metrics: &Metrics) -> Self {
+        Self::holding(MOST_KEYS, MOST_PAIRS, cache, bus, metrics)
+    }
+
+    /// One that keeps so many keys and pairs.
+    pub fn holding(keys: usize, pairs: usize, cache: Cache, bus: Bus, metrics: &Metrics) -> Self {
         let quota = |most, secs| Quota { most, per: Duration::from_secs(secs) };
         Self(Arc::new(Inner {
             hasher: Hasher::default(),
@@ -121,10 +126,10 @@ impl Ledger {
             asks: Flood::new(quota(200, 2)),
             lines: Flood::new(quota(3, 30)),
             counts: Mutex::new(Counts {
-                slots: Table::new(MOST_KEYS),
-                marks: Table::new(MOST_KEYS),
-                known: Table::new(MOST_PAIRS),
-                fixed: Table::new(MOST_KEYS),
+                slots: Table::new(keys),
+                marks: Table::new(keys),
+                known: Table::new(pairs),
+                fixed: Table::new(keys),
             }),
             floods: Mutex::default(),
             paces: Mutex::default(),
@@ -299,6 +304,13 @@ impl Inner {
             }
         }
         ends
+    }
+
+    /// One more has failed that nobody claims: it is only counted.
+    pub fn note(&self, key: u64, window: Duration, name: impl FnOnce() -> Name, now: Instant) {
+        let mut counts = self.counts();
+        let worth = |slot: &Slot| slot.worth(now);
+        counts.slots.enter(key, || Slot::new(now), worth).fail(window, name, now);
     }
 
     /// The window of `key` that ends at `until` was begun by this node for all nodes.

@@ -15,7 +15,8 @@
 //! one of these has ended, so a hundred guesses at once are no more than five, and a hundred honest
 //! logins at once all get their turn. A user who has logged in from an address is *known* there: for
 //! this pair a count of its own holds and no other, so neither a neighbour who guesses nor a guess at
-//! his name from elsewhere keeps him out. A success takes back what the same user has failed at the
+//! his name from elsewhere keeps him out. When all who are known at one address have together failed
+//! as often as one address may, each of them is known there for one failure more. A success takes back what the same user has failed at the
 //! same address, and nothing of anybody else's.
 //!
 //! **Two tiers.** This process counts, always. With a cache, failures are counted there too, and an
@@ -55,8 +56,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+#[allow(unused_imports, reason = "for the control socket")]
 pub use admin::{Offender, Target};
 pub use denied::Denied;
+#[allow(unused_imports, reason = "for the desks")]
 pub use entry::{Entry, RefusedBy};
 pub use figures::By;
 pub use ledger::Ledger;
@@ -69,6 +72,7 @@ use flood::Flood;
 use ledger::{Claim, Claims, Over, Ruling};
 use name::Net;
 use shared::{Ask, Seen};
+use window::Rule;
 
 use super::pace::Pace;
 use crate::login::Kind;
@@ -77,6 +81,15 @@ use crate::observe::{Level, Log};
 
 /// How long an attempt waits for others that are under way. Then it is one too many.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What one failure by who is known costs where no rule for users says so.
+const NONE: Rule = Rule {
+    most: 1,
+    window: Duration::from_secs(600),
+    free: 1,
+    delay: Duration::ZERO,
+    longest: Duration::ZERO,
+};
 
 /// The limits of one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -241,7 +254,11 @@ impl Logins {
         let claim =
             |by, key: Option<u64>, rule: &Option<_>| Some(Claim { by, key: key?, rule: (*rule)? });
         if is_known {
-            return [claim(By::Pair, entry.pair_key(), user), None, None];
+            // Who guesses at all his neighbours in turn is stopped at one guess each; those who know
+            // their passwords notice nothing.
+            let wary = Rule { most: 1, free: 1, ..user.unwrap_or(NONE) };
+            let rule = if self.is_crowd_guessing(entry) { &Some(wary) } else { user };
+            return [claim(By::Pair, entry.pair_key(), rule), None, None];
         }
         let keys = entry.address_keys();
         [
@@ -249,6 +266,14 @@ impl Logins {
             claim(By::Prefix, keys.map(|(_, network)| network), prefix),
             claim(By::User, entry.user_key(), user),
         ]
+    }
+
+    /// Whether those who are known at the address have together failed as often as one may.
+    fn is_crowd_guessing(&self, entry: &Entry) -> bool {
+        let (Some(rule), Some(crowd)) = (self.settings().address, entry.crowd_key()) else {
+            return false;
+        };
+        self.ledger().failures(crowd, Instant::now()) >= rule.most
     }
 
     async fn ask(&self, entry: &Entry, ask: &Ask<'_>, is_known: bool) -> Result<Seen, Denied> {

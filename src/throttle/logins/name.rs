@@ -95,6 +95,11 @@ impl Hasher {
         self.0.hash_one(('n', net))
     }
 
+    /// Of all who are known at an address together.
+    pub fn crowd(&self, address: Net) -> u64 {
+        self.0.hash_one(('c', address))
+    }
+
     pub fn user(&self, user: &[u8]) -> u64 {
         self.0.hash_one(('u', user))
     }

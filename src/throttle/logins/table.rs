@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn a_million_addresses_take_no_more_room_than_is_granted() {
+        let mut table = Table::new(super::super::ledger::MOST_KEYS);
+        for key in 0..1_000_000 {
+            table.enter(key, || 1_u64, |worth| Some(*worth));
+        }
+        assert_eq!(table.len(), super::super::ledger::MOST_KEYS);
+        assert!(table.entries.capacity() <= 2 * table.len());
+    }
+
+    #[test]
     fn what_has_no_worth_is_never_thrown_out() {
         let mut table = Table::new(10);
         for key in 0..20 {

@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_the_first_failure_and_is_not_lengthened() {
-        let (start, mut slot) = (Instant::now(), Slot::new(Instant::now()));
+        let start = Instant::now();
+        let mut slot = Slot::new(start);
         for second in [0, 20, 40, 59] {
             slot.fail(RULE.window, nobody, start + Duration::from_secs(second));
         }
@@ -229,7 +230,8 @@ mod tests {
 
     #[test]
     fn failures_of_a_window_that_is_over_are_not_forgiven_in_the_next() {
-        let (start, mut slot) = (Instant::now(), Slot::new(Instant::now()));
+        let start = Instant::now();
+        let mut slot = Slot::new(start);
         slot.fail(RULE.window, nobody, start);
         let old = slot.until();
         let later = start + RULE.window;
@@ -239,6 +241,9 @@ mod tests {
         slot.is_exact(slot.until());
         assert_eq!(slot.forgive(1, slot.until(), later), Some(RULE.window));
         assert_eq!(slot.failures(later), 0);
+        assert!(!slot.is_idle(later), "all nodes go on counting in that window");
+        slot.fail(RULE.window, nobody, later + RULE.window / 2);
+        assert_eq!(slot.forgive(1, slot.until(), later + RULE.window / 2), Some(RULE.window / 2));
     }
 
     proptest! {
