@@ -55,6 +55,7 @@ pub mod testing {
             (b'e', crate::observe::escape::hold_for_any),
             (b'f', crate::observe::format::hold_for_any),
             (b't', crate::throttle::hold_for_any),
+            (b'i', crate::throttle::logins::directives::hold_for_any),
             (b'K', crate::proxy::kerberos::hold_for_any),
         ];
 
@@ -101,6 +102,7 @@ pub mod testing {
             (b'n', crate::login::name::hold_for_any),
             (b'l', crate::route::hold_for_any),
             (b'Y', crate::route::sticky::hold_for_any),
+            (b'T', crate::throttle::logins::hold_for_any),
         ];
 
         /// Gives `input` to the row of `table` that it asks for; says whether there is one.

@@ -12,6 +12,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("route", route::DIRECTIVES),
     ("route", route::sticky::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
+    ("throttle", throttle::logins::directives::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),
 ];
 

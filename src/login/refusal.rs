@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Mechanism, imap, pop3, sieve, smtp};
+
 /// Why somebody is not let in, before any protocol has put it into words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -10,6 +12,8 @@ pub struct Refusal {
     /// refusal under `proxy_pass_error_message on`. Printable, one line, no CR or LF; for IMAP it
     /// may begin with a response code in brackets. [`passable`] makes it so.
     pub text: Option<String>,
+    /// The text is said as it is, without a response code of ours before it.
+    pub bare: bool,
     /// Whole lines of the upstream to pass before the answer, CRLF included (IMAP `[ALERT]`).
     pub untagged: Vec<u8>,
     /// SMTP: the reply's code, and the enhanced one if there is any: `535 5.7.8`
@@ -46,6 +50,7 @@ impl Refusal {
         Self {
             kind,
             text: None,
+            bare: false,
             untagged: Vec::new(),
             code: None,
             sasl: None,
@@ -59,6 +64,27 @@ impl Refusal {
         let text = passable(text.as_ref());
         self.text = (!text.is_empty()).then_some(text);
         self
+    }
+}
+
+/// A login that Zimbra's throttle refuses, in the bytes that Zimbra's proxy says; the session ends
+/// with it.
+pub fn rejected(protocol: &str, mechanism: Mechanism, text: &str) -> Refusal {
+    let refusal = Refusal { bare: true, close: true, ..Refusal::new(Kind::Throttled) };
+    match protocol {
+        "imap" => imap::refusal::rejected(refusal, mechanism, text),
+        _ => refusal.with_text(text),
+    }
+}
+
+/// What is said in place of a greeting to a client that is turned away, CRLF included.
+pub fn turned_away(protocol: &str, text: &str) -> String {
+    let text = passable(text.as_bytes());
+    match protocol {
+        "imap" => imap::refusal::turned_away(&text),
+        "pop3" => pop3::refusal::turned_away(&text),
+        "sieve" => sieve::refusal::turned_away(&text),
+        _ => smtp::refusal::turned_away(&text),
     }
 }
 

@@ -1,4 +1,7 @@
-//! # throttle: how much may one client have at once?
+//! # throttle: how much may one client have at once, and how often may it fail?
+//!
+//! How often somebody may fail to log in is the matter of [`logins`], which has a page of its own, and
+//! when a failure is answered that of `pace`. The rest of this page is about sessions.
 //!
 //! Counts sessions by whatever a configuration names (`limit_conn_zone`, `limit_conn`: the client's
 //! address, its network, the login, the server) and rules on the next one. It never speaks to a client
@@ -24,6 +27,8 @@
 mod connections;
 pub mod directives;
 mod key;
+pub mod logins;
+mod pace;
 mod zone;
 
 pub use connections::{Connections, Guard, Over, Stage};

@@ -3,7 +3,7 @@
 //! Codes: RFC 5530 §3. Our own texts never say whether the account exists, nor which server was
 //! asked.
 
-use crate::login::{Kind, Refusal};
+use crate::login::{Kind, Mechanism, Refusal, passable};
 use crate::wire::imap::reply;
 
 /// The line that ends a refused `LOGIN` or `AUTHENTICATE`.
@@ -14,9 +14,22 @@ pub fn line(tag: &str, refusal: &Refusal) -> String {
     let (code, ours) = words(refusal.kind);
     match refusal.text.as_deref() {
         None => format!("{tag} NO [{code}] {ours}\r\n"),
+        Some(text) if refusal.bare => format!("{tag} NO {text}\r\n"),
         Some(text) if reply::code(text.as_bytes()).is_some() => format!("{tag} NO {text}\r\n"),
         Some(text) => format!("{tag} NO [{code}] {text}\r\n"),
     }
+}
+
+/// `* BYE text`, and then the tagged line, which names the command: Zimbra's way.
+pub fn rejected(refusal: Refusal, mechanism: Mechanism, text: &str) -> Refusal {
+    let command = if mechanism == Mechanism::Login { "LOGIN" } else { "AUTHENTICATE" };
+    let untagged = format!("* BYE {}\r\n", passable(text.as_bytes())).into_bytes();
+    Refusal { untagged, ..refusal.with_text(format!("{command} failed")) }
+}
+
+/// In place of a greeting: Zimbra's two lines.
+pub fn turned_away(text: &str) -> String {
+    format!("* BYE {text}\r\n* BYE IMAP server terminating connection\r\n")
 }
 
 /// The line for a mechanism, or a LOGIN command, that this host does not offer.

@@ -21,9 +21,15 @@ pub fn line(refusal: &Refusal) -> String {
     };
     match refusal.text.as_deref() {
         None => format!("-ERR {mark}{ours}\r\n"),
+        Some(theirs) if refusal.bare => format!("-ERR {theirs}\r\n"),
         Some(theirs) if code(theirs.as_bytes()).is_some() => format!("-ERR {theirs}\r\n"),
         Some(theirs) => format!("-ERR {mark}{theirs}\r\n"),
     }
+}
+
+/// In place of a greeting.
+pub fn turned_away(text: &str) -> String {
+    format!("-ERR {text}\r\n")
 }
 
 #[cfg(test)]

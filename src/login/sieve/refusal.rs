@@ -16,6 +16,7 @@ pub fn line(refusal: &Refusal) -> String {
     // RFC 5804 §1.2: BYE is for a server that closes the connection.
     let verb = if closes(refusal) { "BYE" } else { "NO" };
     let (mark, ours) = words(refusal.kind);
+    let mark = if refusal.bare { "" } else { mark };
     match refusal.text.as_deref().map(parts) {
         None => format!("{verb} {mark}{}\r\n", quote::quoted(ours)),
         Some((None, theirs)) => format!("{verb} {mark}{}\r\n", quote::quoted(&theirs)),
@@ -95,6 +96,11 @@ fn parts(text: &str) -> (Option<&str>, String) {
         Ok(string) if args.end().is_ok() => (code, quote::words(&string.to_vec())),
         _ => (code, quote::words(rest)),
     }
+}
+
+/// In place of a greeting.
+pub fn turned_away(text: &str) -> String {
+    format!("BYE {}\r\n", quote::quoted(text))
 }
 
 #[cfg(test)]

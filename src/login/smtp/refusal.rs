@@ -46,6 +46,11 @@ pub fn line(refusal: &Refusal, wish: Wish) -> String {
     }
 }
 
+/// In place of a greeting: RFC 5321 §3.8 has 421 announce the close.
+pub fn turned_away(text: &str) -> String {
+    format!("421 4.7.0 {text}\r\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,232 @@
+//! What an admin sees of the counts, and what he does about them.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Duration, Instant, sleep};
+
+use super::directives::Settings;
+use super::ledger::Ledger;
+use super::name::{Name, Net, Of, key};
+use super::zimbra::{LETTERS, ip_key, user_key};
+use crate::config::value::{Cidr, cidr};
+use crate::memcached::Key;
+use crate::memcached::bus::Heard;
+
+/// How often what is over is forgotten.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// One whose failures are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Offender {
+    /// `address`, `prefix`, `user`, or `pair`: a user at an address that he is known at.
+    pub kind: &'static str,
+    /// Escaped; users in quotes.
+    pub name: String,
+    /// Of this gatepost.
+    pub failures: u32,
+    /// Until they are forgotten.
+    pub seconds_left: u64,
+}
+
+/// Who is forgiven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// With the networks that the address lies in.
+    Address(IpAddr),
+    /// As it is looked up; its letters' case does not matter.
+    User(String),
+}
+
+/// What one gatepost tells the others over the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "order")]
+enum Word {
+    LoginForgive { target: Target },
+    LoginWhitelist { net: String, is_on: bool },
+}
+
+impl Word {
+    fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a word is plain data")
+    }
+
+    /// None for what is said to others.
+    fn read(word: &[u8]) -> Option<Self> {
+        serde_json::from_slice(word).ok()
+    }
+}
+
+impl Ledger {
+    /// Those who have failed most often, at most `most` of them.
+    pub fn status(&self, most: usize) -> Vec<Offender> {
+        let now = Instant::now();
+        let mut found: Vec<_> = {
+            let counts = self.counts();
+            let offends = |slot: &&super::window::Slot| slot.failures(now) > 0;
+            let all = counts.slots.iter().filter(offends);
+            let mut all: Vec<_> = all
+                .filter_map(|slot| Some((slot.failures(now), slot.until(), slot.name()?)))
+                .collect();
+            all.sort_by_key(|(failures, ..)| std::cmp::Reverse(*failures));
+            all.truncate(most);
+            all.into_iter().map(|(failures, until, name)| (failures, until, name.clone())).collect()
+        };
+        found
+            .drain(..)
+            .map(|(failures, until, name)| Offender {
+                kind: match name {
+                    Name::Address(_) => "address",
+                    Name::Network(_) => "prefix",
+                    Name::User(_) => "user",
+                    Name::Pair(..) => "pair",
+                },
+                name: name.to_string(),
+                failures,
+                seconds_left: until.saturating_duration_since(now).as_secs(),
+            })
+            .collect()
+    }
+
+    /// Forgets the failures of `target`, here, in the cache and, by the bus, on all other gateposts.
+    /// Says how many counts of this gatepost were there.
+    pub async fn forgive(&self, target: &Target) -> usize {
+        let forgiven = self.forgive_here(target);
+        if self.cache.is_on() {
+            for key in self.keys_of(target) {
+                // What a dead server has counted is gone with it.
+                let _ = self.cache.delete(&key).await;
+            }
+            let _ = self.bus.say(&Word::LoginForgive { target: target.clone() }.to_bytes()).await;
+        }
+        forgiven
+    }
+
+    /// Lets the addresses of `net` alone from now on, or no more, on all gateposts until each ends.
+    pub async fn whitelist(&self, net: Cidr, is_on: bool) {
+        self.spare(net, is_on);
+        let word = Word::LoginWhitelist { net: net.to_string(), is_on };
+        let _ = self.bus.say(&word.to_bytes()).await;
+    }
+
+    /// The networks that were let alone that way.
+    pub fn whitelisted(&self) -> Vec<Cidr> {
+        self.spared()
+    }
+
+    /// Hears what other gateposts say, and forgets what is over, for as long as there is a bus. To be
+    /// run by one task of the process.
+    pub async fn attend(self) {
+        let mut listener = self.bus.listen();
+        loop {
+            tokio::select! {
+                heard = listener.next() => match heard {
+                    Some(Heard::Said(word)) => self.hear(&word),
+                    Some(Heard::Missed) => {}
+                    None => return,
+                },
+                () = sleep(SWEEP) => self.sweep(Instant::now()),
+            }
+        }
+    }
+
+    fn hear(&self, word: &[u8]) {
+        match Word::read(word) {
+            Some(Word::LoginForgive { target }) => drop(self.forgive_here(&target)),
+            Some(Word::LoginWhitelist { net, is_on }) => {
+                if let Some(net) = cidr(&net) {
+                    self.spare(net, is_on);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn forgive_here(&self, target: &Target) -> usize {
+        let now = Instant::now();
+        let keys: Vec<u64> = match target {
+            Target::Address(ip) => {
+                let crowd = self.hasher.crowd(Net::address(*ip));
+                self.nets_of(*ip).map(|net| self.hasher.net(net)).chain([crowd]).collect()
+            }
+            Target::User(user) => vec![self.hasher.user(&user.to_ascii_lowercase().into_bytes())],
+        };
+        let pair_of = |slot: &super::window::Slot| match (target, slot.name()) {
+            (Target::User(user), Some(Name::Pair(own, _))) => {
+                **own == *Name::shown(user.to_ascii_lowercase().as_bytes())
+            }
+            (Target::Address(ip), Some(Name::Pair(_, at))) => *at == Net::address(*ip),
+            _ => false,
+        };
+        let mut counts = self.counts();
+        let forgiven = counts.forgive(&keys, pair_of, now);
+        drop(counts);
+        match target {
+            Target::Address(ip) => {
+                for letter in LETTERS {
+                    self.uncount(ip_key(letter, ip.to_canonical()).as_bytes());
+                }
+            }
+            Target::User(user) => self.uncount(&user_key(user.to_ascii_lowercase().as_bytes())),
+        }
+        forgiven
+    }
+
+    /// The address itself and every network that some server cuts it to.
+    fn nets_of(&self, ip: IpAddr) -> impl Iterator<Item = Net> {
+        let mut cuts = self.all_cuts();
+        cuts.push(Settings::default().bits);
+        cuts.dedup();
+        let networks = cuts.into_iter().map(move |(v4, v6)| Net::of(ip, v4, v6));
+        std::iter::once(Net::address(ip)).chain(networks)
+    }
+
+    fn keys_of(&self, target: &Target) -> Vec<Key> {
+        let both = |of: Of<'_>| ["failed", "forgiven"].map(|kind| key(kind, of));
+        match target {
+            Target::Address(ip) => {
+                let own = self.nets_of(*ip).flat_map(|net| both(Of::Net(net)));
+                let letters = LETTERS.map(|letter| ip_key(letter, ip.to_canonical()).into_bytes());
+                own.chain(letters.map(Key::verbatim)).collect()
+            }
+            Target::User(user) => {
+                let user = user.to_ascii_lowercase().into_bytes();
+                let zimbra = Key::verbatim(user_key(&user));
+                both(Of::User(&user)).into_iter().chain([zimbra]).collect()
+            }
+        }
+    }
+}
+
+/// What must hold for any word that comes over the bus.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    let Some(word) = Word::read(input) else { return };
+    assert_eq!(Word::read(&word.to_bytes()), Some(word));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_survives_the_way_and_others_are_passed_over() {
+        for word in [
+            Word::LoginForgive { target: Target::User("mrose".into()) },
+            Word::LoginForgive { target: Target::Address("2001:db8::1".parse().unwrap()) },
+            Word::LoginWhitelist { net: "10.0.0.0/8".into(), is_on: true },
+        ] {
+            assert_eq!(Word::read(&word.to_bytes()), Some(word));
+        }
+        assert_eq!(Word::read(br#"{"order":"kick","user":"mrose"}"#), None);
+        assert_eq!(Word::read(b"\xff\x00"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn holds_for_any_word(input in r#"\{"order":"login_(forgive|whitelist)",("target":\{"(user|address)":"[a-z0-9.:]{0,9}"\}|"net":"[0-9./]{0,9}","is_on":true)\}"#) {
+            hold_for_any(input.as_bytes());
+        }
+    }
+}
