@@ -134,6 +134,11 @@ async fn login(
         farewell(&mut stream, site.words.too_busy).await;
         return Err(Bar::TooMany.into());
     }
+    let ip = session.client.ip();
+    if let Err(denied) = site.logins.connected(site.words.name, ip).await {
+        farewell(&mut stream, &denied.farewell(site.words.name)).await;
+        return Err(Bar::TooMany.into());
+    }
     let (offer, timeout) = (site.offer.now(), site.settings.timeout);
     let patience = Patience {
         opening: timeout,

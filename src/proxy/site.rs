@@ -11,8 +11,9 @@ use crate::http;
 use crate::login::Words;
 use crate::observe::access::Access;
 use crate::observe::{Log, Metrics, metrics};
-use crate::route::Router;
+use crate::route::{Fleet, Router};
 use crate::throttle::Connections;
+use crate::throttle::logins::Logins;
 use crate::tls::client::Connector;
 use crate::tls::directives::Mode;
 use crate::tls::names::Names;
@@ -42,6 +43,9 @@ pub struct Site {
     pub router: Router,
     /// `limit_conn`
     pub connections: Connections,
+    /// How often logins may fail.
+    pub logins: Logins,
+    pub fleet: Fleet,
     /// What finds the names of SMTP clients, where they are wanted.
     pub clients: Option<http::Names>,
     /// How upstreams without a block of their own are treated.

@@ -23,6 +23,7 @@ use crate::proxy::{Door, Seen, Site};
 use crate::route;
 use crate::throttle::Zones;
 use crate::throttle::directives::Settings as Throttle;
+use crate::throttle::logins::{Ledger, directives::Settings as LoginLimits};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
 use crate::tls::directives::{self as tls, UpstreamSettings};
@@ -38,14 +39,18 @@ pub struct Kept {
     /// What the upstreams of SMTP servers offer, by the name of the server.
     seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
     zones: Zones,
-    fleet: route::Fleet,
+    pub fleet: route::Fleet,
+    /// Who has failed to log in, and how often.
+    pub ledger: Ledger,
 }
 
 impl Kept {
     pub fn new() -> Self {
         let metrics = Metrics::new();
+        let fleet = route::Fleet::new(Cache::off(), metrics.clone());
         Self {
-            fleet: route::Fleet::new(Cache::off(), metrics.clone()),
+            ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
+            fleet,
             metrics,
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
@@ -82,6 +87,7 @@ struct Server {
     identity: Arc<Identity>,
     route: route::Settings,
     throttle: Throttle,
+    logins: LoginLimits,
     towards: Plain,
     groups: BTreeMap<String, Plain>,
     error_log: Option<Vec<(Target, Level)>>,
@@ -245,6 +251,7 @@ struct Reader<'a> {
     upstream_tls: UpstreamSettings,
     route: route::Settings,
     throttle: Throttle,
+    logins: LoginLimits,
     formats: Formats,
     error_log: Option<Vec<(Target, Level)>>,
     access_log: Option<Vec<(Target, Arc<Format>)>>,
@@ -269,6 +276,7 @@ impl<'a> Reader<'a> {
             upstream_tls: UpstreamSettings::read(mail, &UpstreamSettings::default()),
             route: route::Settings::read(mail, &route::Settings::default()),
             throttle: Throttle::read(mail, &Throttle::default()),
+            logins: LoginLimits::read(mail, &LoginLimits::default()),
             error_log: logs::error_targets(mail, prefix),
             access_log,
             formats,
@@ -334,6 +342,7 @@ impl<'a> Reader<'a> {
             identity: Arc::new(identity),
             route,
             throttle: Throttle::read(block, &self.throttle),
+            logins: LoginLimits::read(block, &self.logins),
             towards: outer,
             groups,
             error_log: logs::error_targets(block, self.prefix).or_else(|| self.error_log.clone()),

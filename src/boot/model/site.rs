@@ -13,6 +13,7 @@ use crate::proxy::kerberos::Realms;
 use crate::proxy::{After, Offered, Security, Site, Towards};
 use crate::route::Router;
 use crate::throttle::Connections;
+use crate::throttle::logins::Logins;
 use crate::tls::client::Connectors;
 use crate::tls::clients::Verify;
 use crate::tls::directives::{Mode, UpstreamSettings};
@@ -63,7 +64,7 @@ impl Server {
                 counters: counters.clone(),
             }),
             words: self.words,
-            name: self.settings.names.first().map_or("localhost", String::as_str).into(),
+            name: self.name().into(),
             // TLS that is bound to fail is not offered. It is again with the next reload.
             offer: self.offered(config.is_some() && !self.identity.is_empty(), kept),
             kerberos: match self.mechanisms().has(Mechanism::Gssapi) {
@@ -73,6 +74,8 @@ impl Server {
             tls: config,
             router,
             connections: Connections::new(&self.throttle, &kept.zones),
+            logins: Logins::new(&self.name(), &self.logins, &kept.ledger, log.clone()),
+            fleet: kept.fleet.clone(),
             // Only where an admin has named name servers: as nginx, whose clients else have no name.
             clients: (matches!(self.words.name, "smtp" | "lmtp")
                 && !self.route.resolver.servers.is_empty())
@@ -124,6 +127,11 @@ impl Server {
 }
 
 impl Server {
+    /// What it is called in the logs.
+    fn name(&self) -> String {
+        self.settings.names.first().map_or("localhost", String::as_str).to_owned()
+    }
+
     pub fn configured(&self) -> Mechanisms {
         match self.words.name {
             "lmtp" => Mechanisms::of(&[Mechanism::Unasked]),

@@ -6,7 +6,7 @@ use std::sync::{LazyLock, PoisonError};
 use super::super::kerberos;
 use super::super::session::chance;
 use super::understand::understand;
-use super::{Desk, Found};
+use super::{Desk, Found, Missed};
 use crate::login::{Advice, Attempt, Kind, Mechanism, Refusal, Secret};
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
@@ -36,16 +36,20 @@ impl Desk<'_> {
         let site = self.session.site();
         self.note(&site, &attempt);
         let (known, _) = understand(&site, &attempt);
+        // Counted when the proof is there; until then it only has to wait its turn.
+        if let Some(entry) = self.begin(&site, &known).await? {
+            entry.unknown();
+        }
         let found = Box::pin(self.find(&site, &known)).await;
-        let is_for_later = |refusal: &Refusal| {
-            matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
-                || refusal.code.as_deref().is_some_and(|code| code.starts_with('4'))
-        };
-        if let Err(refusal) = &found
-            && is_for_later(refusal)
-        {
-            self.conclude(&site, attempt.mechanism, &found);
-            return Err(refusal.clone());
+        if let Err(missed) = &found {
+            let refusal = missed.clone().into_refusal();
+            let is_for_later = matches!(refusal.kind, Kind::Unavailable | Kind::Internal)
+                || refusal.code.as_deref().is_some_and(|code| code.starts_with('4'));
+            if is_for_later {
+                let refused: Result<(), _> = Err(refusal.clone());
+                self.conclude(&site, attempt.mechanism, &refused);
+                return Err(refusal);
+            }
         }
         let text = found.as_ref().ok().and_then(Route::verifier);
         let verifier = text.and_then(|text| Verifier::parse(text.as_bytes()).ok());
@@ -82,7 +86,9 @@ impl Desk<'_> {
         self.session.log(level, Some("in auth state"), words);
         let attempt = Attempt::new(Mechanism::Gssapi, Vec::new(), Secret::default());
         self.note(&site, &attempt);
-        let refused = Err(Refusal::new(error.kind()));
+        let entry = self.begin(&site, &attempt).await?;
+        let refusal = self.end(&site, entry, Missed::Unknown(Refusal::new(error.kind()))).await;
+        let refused = Err(refusal);
         self.conclude(&site, Mechanism::Gssapi, &refused);
         refused
     }

@@ -9,7 +9,7 @@ use super::call::{Call, Client};
 use super::credentials::{Credentials, Lack};
 use super::error::Error;
 use super::understand::understand;
-use super::{Desk, Found, Upstream};
+use super::{Desk, Found, Missed, Upstream};
 use crate::login::{Attempt, Granted, Kind, Mechanism, Refusal, Verdict};
 use crate::net::{Endpoint, Stream};
 use crate::observe::Level;
@@ -32,39 +32,6 @@ struct Hop<'a> {
     ttl: u8,
 }
 
-/// Why a route did not lead in.
-enum Missed {
-    Refused(Refusal),
-    /// No address could be reached, or none that was had anything to say.
-    Unreachable,
-}
-
-impl Missed {
-    /// Whether another server may know better: nobody was reached, or whoever was does not know the
-    /// user by that password.
-    fn is_worth_another_look(&self) -> bool {
-        match self {
-            Self::Refused(refusal) => refusal.kind == Kind::BadCredentials,
-            Self::Unreachable => true,
-        }
-    }
-}
-
-impl From<Refusal> for Missed {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<Missed> for Refusal {
-    fn from(missed: Missed) -> Self {
-        match missed {
-            Missed::Refused(refusal) => refusal,
-            Missed::Unreachable => Self::new(Kind::Unavailable),
-        }
-    }
-}
-
 impl Desk<'_> {
     pub async fn decide(
         &self,
@@ -80,15 +47,21 @@ impl Desk<'_> {
             return Err(Refusal::new(Kind::Unavailable));
         }
         let (attempt, suffix) = understand(site, attempt);
-        if attempt.disproved {
-            // One that nobody knows hears the same as one whose password is wrong, whatever a handler
-            // has said of it. And as with a handler, who is not made to wait is sent away: guessing
-            // costs a connection each time.
-            session.log(Level::Info, Some("in auth state"), "client login failed: \"wrong proof\"");
-            return Err(Refusal { close: true, ..Refusal::new(Kind::BadCredentials) });
-        }
+        let entry = self.begin(site, &attempt).await?;
         let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl };
-        self.lead(&hop, found).await
+        match self.lead(&hop, found).await {
+            Ok((upstream, granted, route)) => {
+                if let Some(mut entry) = entry {
+                    entry.is_of(route.user.as_deref().unwrap_or(&attempt.user));
+                    let denied = entry.succeeded().await.err();
+                    if let Some(denied) = denied {
+                        return Err(denied.refusal(site.words.name, attempt.mechanism));
+                    }
+                }
+                Ok((upstream, granted))
+            }
+            Err(missed) => Err(self.end(site, entry, missed).await),
+        }
     }
 
     /// Finds the route and goes there. A kept one that fails, or whose upstream does not know the
@@ -97,22 +70,32 @@ impl Desk<'_> {
         &self,
         hop: &Hop<'_>,
         found: Option<Found>,
-    ) -> Result<(Upstream, Granted), Refusal> {
+    ) -> Result<(Upstream, Granted, Route), Missed> {
+        if hop.attempt.disproved {
+            // One that nobody knows hears the same as one whose password is wrong, whatever a handler
+            // has said of it. And as with a handler, who is not made to wait is sent away: guessing
+            // costs a connection each time.
+            let words = "client login failed: \"wrong proof\"";
+            self.session.log(Level::Info, Some("in auth state"), words);
+            let refusal = Refusal { close: true, ..Refusal::new(Kind::BadCredentials) };
+            return Err(Missed::Unknown(refusal));
+        }
         let mut route = match found {
             Some(found) => found?,
             None => self.find(hop.site, hop.attempt).await?,
         };
         let missed = match self.knock(hop, &mut route).await {
-            Ok(admitted) => return Ok(admitted),
+            Ok((upstream, granted)) => return Ok((upstream, granted, route)),
             Err(missed) => missed,
         };
         if matches!(route.origin, Origin::Kept { .. })
             && missed.is_worth_another_look()
             && let Some(mut fresh) = self.find_anew(hop.site, hop.attempt, &route).await
         {
-            return self.knock(hop, &mut fresh).await.map_err(Missed::into);
+            let (upstream, granted) = self.knock(hop, &mut fresh).await?;
+            return Ok((upstream, granted, fresh));
         }
-        Err(missed.into())
+        Err(missed)
     }
 
     /// Tries the addresses of a route until one rules.
@@ -158,8 +141,7 @@ impl Desk<'_> {
             };
             match done {
                 Ok((upstream, verdict)) => {
-                    let settled = self.settle(site, &towards, &target.endpoint, upstream, verdict);
-                    return settled.map_err(Missed::Refused);
+                    return self.settle(site, &towards, &target.endpoint, upstream, verdict);
                 }
                 Err(error) => {
                     towards.counters.failed(error.phase());
@@ -220,7 +202,7 @@ impl Desk<'_> {
         endpoint: &Endpoint,
         upstream: Upstream,
         verdict: Verdict,
-    ) -> Result<(Upstream, Granted), Refusal> {
+    ) -> Result<(Upstream, Granted), Missed> {
         match verdict {
             Verdict::Accepted(mut granted) => {
                 let lacking = match std::mem::take(&mut granted.offers) {
@@ -260,13 +242,17 @@ impl Desk<'_> {
                 };
                 let line = format!("{what}: \"{}\"", Quoted(text.trim_ascii()));
                 self.session.log(level, Some("reading response from upstream"), line);
-                Err(if is_for_clients { refusal.with_text(&text) } else { refusal })
+                Err(Missed::Upstream(if is_for_clients {
+                    refusal.with_text(&text)
+                } else {
+                    refusal
+                }))
             }
             Verdict::Misbehaved(words) => {
                 let error = Error::Misbehaved(words);
                 towards.counters.failed(error.phase());
                 self.session.log(Level::Error, Some(error.doing()), &error);
-                Err(Refusal::new(Kind::Unavailable))
+                Err(Missed::Refused(Refusal::new(Kind::Unavailable)))
             }
         }
     }

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::super::site::{Security, Site};
-use super::{Desk, Found};
-use crate::login::{Attempt, Refusal};
+use super::{Desk, Found, Missed};
+use crate::login::Attempt;
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
 use crate::observe::metrics::Phase;
@@ -62,7 +62,7 @@ impl Desk<'_> {
         self.session.log(error.level(), Some(doing), error);
     }
 
-    fn unfound(&self, not_found: NotFound) -> Refusal {
+    fn unfound(&self, not_found: NotFound) -> Missed {
         if let Some(cause) = &not_found.cause {
             self.tell(cause);
         }
@@ -70,6 +70,9 @@ impl Desk<'_> {
             let words = format!("client login failed: \"{}\"", Quoted(text.as_bytes()));
             self.session.log(Level::Info, Some("in http auth state"), words);
         }
-        not_found.refusal
+        match (not_found.keepable, &not_found.cause) {
+            (true, _) | (_, Some(route::Error::Unknown)) => Missed::Unknown(not_found.refusal),
+            _ => Missed::Refused(not_found.refusal),
+        }
     }
 }

@@ -6,6 +6,8 @@ mod credentials;
 mod decide;
 mod error;
 mod find;
+mod guard;
+mod missed;
 mod understand;
 
 use std::net::SocketAddr;
@@ -21,6 +23,7 @@ use crate::observe::metrics::Login;
 use crate::route::Route;
 use advise::Asked;
 use error::Error;
+use missed::Missed;
 
 /// A logged-in upstream.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ pub struct Desk<'a> {
 }
 
 /// Where an attempt leads.
-type Found = Result<Route, Refusal>;
+type Found = Result<Route, Missed>;
 
 impl<'a> Desk<'a> {
     pub fn new(session: &'a Session) -> Self {

@@ -1,0 +1,62 @@
+//! The throttles of logins: asked before anything is looked up, and told how it ended.
+
+use std::net::IpAddr;
+
+use tokio::time::sleep;
+
+use super::super::site::Site;
+use super::{Desk, Missed};
+use crate::login::{Attempt, Kind, Mechanism, Refusal};
+use crate::throttle::logins::{Entry, RefusedBy, Who};
+
+impl Desk<'_> {
+    /// Lets an attempt begin, after the delay that it has earned; or says that it is one too many.
+    /// None for who does not log in.
+    pub async fn begin(&self, site: &Site, attempt: &Attempt) -> Result<Option<Entry>, Refusal> {
+        if attempt.mechanism == Mechanism::Unasked {
+            return Ok(None);
+        }
+        let ip: Option<IpAddr> = self.client(site, attempt).ip();
+        // Whose password it is: of a master user, his.
+        let who = Who { ip, user: &attempt.user, protocol: site.words.name };
+        let denied = |denied: crate::throttle::logins::Denied| {
+            denied.refusal(site.words.name, attempt.mechanism)
+        };
+        let mut entry = site.logins.before(&who).await.map_err(denied)?;
+        if !entry.delay().is_zero() {
+            sleep(entry.delay()).await;
+        }
+        entry.begin();
+        Ok(Some(entry))
+    }
+
+    /// Takes note of an attempt that has failed, and gives what its client is told, and when.
+    ///
+    /// Who is not known hears the same as who is known by another password, after the same time.
+    pub async fn end(&self, site: &Site, entry: Option<Entry>, missed: Missed) -> Refusal {
+        let by = match &missed {
+            Missed::Upstream(_) => RefusedBy::Upstream,
+            _ => RefusedBy::Us,
+        };
+        let is_ours = !matches!(missed, Missed::Refused(_));
+        let mut refusal = missed.into_refusal();
+        let is_failure = match refusal.kind {
+            Kind::BadCredentials => true,
+            Kind::Forbidden => by == RefusedBy::Upstream,
+            Kind::Unavailable | Kind::Internal | Kind::NeedsTls | Kind::Throttled => false,
+        };
+        if is_ours && site.logins.says_ours(refusal.kind) {
+            (refusal.text, refusal.code, refusal.bare) = (None, None, false);
+            refusal.untagged.clear();
+        }
+        match entry {
+            Some(entry) if is_failure => {
+                let wait = entry.failed(by).await;
+                refusal.wait = refusal.wait.max(wait);
+            }
+            Some(entry) => entry.unknown(),
+            None => {}
+        }
+        refusal
+    }
+}

@@ -1,0 +1,41 @@
+//! Why a login has not led in, and who says so.
+
+use crate::login::{Kind, Refusal};
+
+/// Why a login has not led in.
+#[derive(Clone, Debug)]
+pub enum Missed {
+    /// Nobody has seen the secret, and nobody knows the user.
+    Unknown(Refusal),
+    /// We refuse, or a lookup handler that was shown the secret.
+    Refused(Refusal),
+    /// The upstream refuses.
+    Upstream(Refusal),
+    /// No address could be reached, or none that was had anything to say.
+    Unreachable,
+}
+
+impl Missed {
+    /// Whether another server may know better: nobody was reached, or whoever was does not know the
+    /// user by that password.
+    pub fn is_worth_another_look(&self) -> bool {
+        match self {
+            Self::Upstream(refusal) => refusal.kind == Kind::BadCredentials,
+            Self::Unreachable => true,
+            Self::Unknown(_) | Self::Refused(_) => false,
+        }
+    }
+
+    pub fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Unknown(refusal) | Self::Refused(refusal) | Self::Upstream(refusal) => refusal,
+            Self::Unreachable => Refusal::new(Kind::Unavailable),
+        }
+    }
+}
+
+impl From<Refusal> for Missed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
