@@ -86,6 +86,7 @@ pub mod testing {
             (b't', crate::tls::clients::hold_for_any),
             (b'H', crate::http::hold_for_any),
             (b'D', crate::net::dns::hold_for_any),
+            (b'm', crate::memcached::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

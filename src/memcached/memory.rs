@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
+use super::bus::Heard;
 use super::{Error, Key};
 
 /// Values, and until when each lives.
@@ -16,9 +18,26 @@ type Entries = HashMap<Key, (Vec<u8>, Instant)>;
 pub struct Memory {
     entries: Mutex<Entries>,
     is_broken: AtomicBool,
+    /// The buses of all nodes: here a word needs no polling.
+    nodes: Mutex<Vec<broadcast::Sender<Heard>>>,
 }
 
 impl Memory {
+    pub fn join(&self, node: &broadcast::Sender<Heard>) {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(node.clone());
+    }
+
+    /// Says `word` to all nodes but the one that it comes from.
+    pub fn say(&self, from: &broadcast::Sender<Heard>, word: &[u8]) -> Result<(), Error> {
+        drop(self.open()?);
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        for node in nodes.iter().filter(|node| !node.same_channel(from)) {
+            // Nobody may be listening.
+            let _ = node.send(Heard::Said(word.to_vec()));
+        }
+        Ok(())
+    }
+
     pub fn break_it(&self, is_broken: bool) {
         self.is_broken.store(is_broken, Ordering::Relaxed);
     }

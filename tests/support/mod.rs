@@ -1,8 +1,8 @@
 //! # What the live tests stand on
 //!
 //! The real gatepost between clients and servers, each in a folder and on loopback addresses of its
-//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Kdc`], [`Client`], [`Sender`], [`FakeUpstream`],
-//! [`FakeLookup`], [`Provider`], [`Ca`].
+//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Kdc`], [`Memcached`], [`Client`], [`Sender`],
+//! [`FakeUpstream`], [`FakeLookup`], [`Provider`], [`Ca`].
 //!
 //! **Promises.**
 //! - No fixed port and no race for one: every party has a 127.x.y.z that no other test run holds.
@@ -20,6 +20,7 @@ mod gatepost;
 mod gss;
 mod kdc;
 mod lookup;
+mod memcached;
 mod nginx;
 mod oauth;
 mod place;
@@ -40,6 +41,8 @@ pub use gatepost::{Gatepost, command};
 pub use gss::GssClient;
 pub use kdc::Kdc;
 pub use lookup::{Asked, FakeLookup, answer};
+#[allow(unused_imports)] // for the tests of what is built upon the cache
+pub use memcached::Memcached;
 pub use nginx::Nginx;
 pub use oauth::Provider;
 pub use place::{

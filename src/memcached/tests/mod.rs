@@ -1,0 +1,92 @@
+//! The cache as its users have it: before servers that lie, and before real ones.
+
+mod bus;
+mod fake;
+mod hostile;
+mod live;
+mod zimbra;
+
+// What the live tests of tests/ stand on, unchanged.
+#[allow(dead_code)]
+#[path = "../../../tests/support/memcached.rs"]
+mod memcached;
+#[allow(dead_code)]
+#[path = "../../../tests/support/place.rs"]
+mod place;
+#[allow(dead_code)]
+#[path = "../../../tests/support/process.rs"]
+mod process;
+#[allow(dead_code)]
+#[path = "../../../tests/support/wait.rs"]
+mod wait;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::directives::{Format, Settings};
+use super::seal::Keyring;
+use super::*;
+use crate::net::Place;
+use crate::observe::{Level, Log, Metrics};
+use memcached::Memcached;
+use wait::{PATIENCE, Waiting};
+
+/// Enough for two busy cores, too little to be waited for often.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Enough to see that a server is left alone.
+const RECONNECT: Duration = Duration::from_millis(800);
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn keyring(digits: &[&str]) -> Arc<Keyring> {
+    let text: Vec<_> = digits.iter().map(|digit| digit.repeat(64)).collect();
+    Arc::new(Keyring::parse(text.join("\n").as_bytes()).unwrap())
+}
+
+fn settings(servers: &[String]) -> Settings {
+    Settings {
+        servers: servers.iter().map(|name| Place::parse(name, Some(11211)).unwrap()).collect(),
+        timeout: TIMEOUT,
+        reconnect: RECONNECT,
+        keys: Some(keyring(&["1"])),
+        ..Settings::default()
+    }
+}
+
+fn names(servers: &[Memcached]) -> Vec<String> {
+    servers.iter().map(Memcached::name).collect()
+}
+
+fn cache_of(settings: &Settings) -> Cache {
+    let cache = Cache::off();
+    cache.set_up(Some(settings), &Metrics::new(), &Log::silent());
+    cache
+}
+
+fn cache(servers: &[Memcached]) -> Cache {
+    cache_of(&settings(&names(servers)))
+}
+
+fn zimbras(servers: &[Memcached]) -> Settings {
+    Settings { format: Format::Zimbra, keys: None, ..settings(&names(servers)) }
+}
+
+fn key(user: &str) -> Key {
+    Key::of("route", &[user.as_bytes()])
+}
+
+/// Asks again and again until `found` answers, or patience ends.
+async fn until_async<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut found: impl FnMut() -> F,
+) -> T {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < end, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
