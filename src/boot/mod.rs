@@ -23,6 +23,7 @@
 
 mod directives;
 mod figures;
+mod fleet;
 mod generation;
 mod hold;
 mod listeners;

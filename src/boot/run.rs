@@ -16,7 +16,7 @@ use super::model::{Faults, Kept, Model, Plan};
 use super::pid::PidFile;
 use super::start::one;
 use super::worker::Workers;
-use super::{Options, Start, figures};
+use super::{Options, Start, figures, fleet};
 use crate::net::accept::{self, Conn, Leave, Notice};
 use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
@@ -157,6 +157,7 @@ impl Process {
         if old.number > 0 {
             self.drain(old, false);
         } else {
+            fleet::attend(&self.kept, &self.log);
             let workers = model.settings.workers;
             self.log.line(Level::Notice, None, format_args!("start {workers} workers"));
         }

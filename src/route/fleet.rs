@@ -4,6 +4,7 @@ use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
 use crate::observe::Metrics;
 
+use super::order::Order;
 use super::presence::Presence;
 use super::sticky::Sticky;
 
@@ -26,5 +27,15 @@ impl Fleet {
         let (bus, presence) = (Bus::new(cache.clone()), Presence::new());
         let sticky = Sticky::new(cache.clone(), bus.clone(), metrics.clone(), presence.clone());
         Self { cache, bus, metrics, presence, sticky }
+    }
+
+    /// What the fleet was ordered to do is done here. Within a runtime: some of it takes its time.
+    pub fn obey(&self, order: &Order) {
+        self.sticky.obey(order);
+    }
+
+    /// Orders may have been missed.
+    pub fn missed(&self) {
+        self.sticky.missed();
     }
 }

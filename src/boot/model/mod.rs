@@ -12,7 +12,7 @@ use super::names::Resolvers;
 use super::{Options, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
-use crate::memcached::Cache;
+use crate::memcached::{Cache, directives as memcached};
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen};
 use crate::observe::format::Format;
@@ -70,6 +70,7 @@ impl Kept {
 pub struct Plan {
     pub settings: Settings,
     pub tree: Tree,
+    cache: Option<memcached::Settings>,
     servers: Vec<Server>,
     error_log: Vec<(Target, Level)>,
     /// Certificates that cannot be used, in words, and notes on what has no effect.
@@ -144,6 +145,8 @@ impl Plan {
         let (main, prefix) = (tree.root().clone(), options.prefix.as_path());
         let settings = Settings::read(&main);
         let mut notes = settings.notes.clone();
+        let cache = memcached::Settings::read(&main);
+        notes.extend(cache.iter().flat_map(|cache| cache.notes.iter().cloned()));
         let error_log = logs::error_targets(&main, prefix).unwrap_or_else(|| {
             let path = options.error_log.clone().unwrap_or_else(|| logs::ERROR_LOG.into());
             let target = Target::parse(&path.to_string_lossy(), prefix);
@@ -160,7 +163,7 @@ impl Plan {
         } else {
             main.fault_here("no \"mail\" block in configuration");
         }
-        Self { settings, tree, servers, error_log, complaints, notes }
+        Self { settings, tree, cache, servers, error_log, complaints, notes }
     }
 
     /// Opens the logs, and puts together what sessions need.
@@ -203,6 +206,7 @@ impl Plan {
         });
         let doors = doors.collect();
         let identities = self.servers.into_iter().map(|server| server.identity).collect();
+        kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
         Ok(Model { settings: self.settings, doors, log, identities })
     }
 }
