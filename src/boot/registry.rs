@@ -10,6 +10,8 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("proxy", proxy::DIRECTIVES),
     ("proxy", proxy::kerberos::directives::DIRECTIVES),
     ("route", route::DIRECTIVES),
+    ("route", route::group::directives::DIRECTIVES),
+    ("route", route::state::directives::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),
 ];

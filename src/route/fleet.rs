@@ -1,8 +1,20 @@
 //! What all routers of this gatepost share, and what outlives a reload.
 
+use super::group::Group;
+use super::health::Servers;
+use super::health::check::{Checks, Patient};
+use super::health::servers::Shared;
+use super::lock::Locks;
+use super::maintenance::Maintenance;
+use super::order::Order;
+use super::state::Store;
+use super::state::clock::Clock;
+use super::state::directives::Settings;
+use super::voice::Voice;
 use crate::memcached::Cache;
-use crate::memcached::bus::Bus;
-use crate::observe::Metrics;
+use crate::memcached::bus::{Bus, Heard};
+use crate::net::halt::Halt;
+use crate::observe::{Log, Metrics};
 
 /// Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -12,10 +24,106 @@ pub struct Fleet {
     /// Where orders to all gateposts are said and heard.
     pub bus: Bus,
     pub metrics: Metrics,
+    /// Says what belongs to no session.
+    pub voice: Voice,
+    /// What must survive a restart.
+    pub store: Store,
+    pub locks: Locks,
+    pub maintenance: Maintenance,
+    /// How the servers of upstreams are.
+    pub servers: Servers,
+    pub checks: Checks,
 }
 
 impl Fleet {
     pub fn new(cache: Cache, metrics: Metrics) -> Self {
-        Self { bus: Bus::new(cache.clone()), cache, metrics }
+        Self::with_clock(cache, metrics, Clock::default())
+    }
+
+    pub fn with_clock(cache: Cache, metrics: Metrics, clock: Clock) -> Self {
+        let bus = Bus::new(cache.clone());
+        let voice = Voice::default();
+        let store = Store::new(voice.clone());
+        let locks = Locks::new(store.clone(), clock, metrics.clone(), voice.clone());
+        let maintenance = Maintenance::new(
+            store.clone(),
+            clock,
+            cache.clone(),
+            bus.clone(),
+            &metrics,
+            voice.clone(),
+        );
+        let shared = Shared {
+            locks: locks.clone(),
+            maintenance: maintenance.clone(),
+            metrics: metrics.clone(),
+            voice: voice.clone(),
+        };
+        let servers = Servers::new(store.clone(), shared);
+        let checks = Checks::default();
+        Self { cache, bus, metrics, voice, store, locks, maintenance, servers, checks }
+    }
+
+    /// Takes up what was kept before a restart: before the first configuration is built.
+    pub fn restore(&self, settings: &Settings, log: &Log) {
+        self.voice.speak_to(log);
+        if let Some(folder) = &settings.folder {
+            self.store.open(folder);
+        }
+        self.locks.restore();
+        self.maintenance.restore();
+        self.servers.restore();
+    }
+
+    /// A configuration is in force: what it says of locks and maintenance, its groups, and who is
+    /// asked how they are.
+    pub fn follow<'a>(
+        &self,
+        settings: &Settings,
+        log: &Log,
+        groups: impl Iterator<Item = &'a Group>,
+        patients: Vec<Patient>,
+    ) {
+        self.voice.speak_to(log);
+        if let Some(folder) = &settings.folder {
+            self.store.open(folder);
+        }
+        self.locks.follow(settings);
+        self.maintenance.follow(settings);
+        let names: std::collections::BTreeSet<_> = groups.map(|group| &*group.name).collect();
+        self.servers.retain(|name| names.contains(name));
+        self.checks.follow(patients);
+    }
+
+    /// Looks after servers, locks and maintenance until `stop`: one task of the process, on any
+    /// runtime that lives as long.
+    pub async fn look_after<T: Copy>(&self, stop: Halt<T>) {
+        tokio::join!(
+            self.checks.run(stop.clone()),
+            self.locks.run(stop.clone()),
+            self.maintenance.run(stop.clone()),
+            self.obey(stop.clone()),
+            self.store.run(stop),
+        );
+    }
+
+    /// Drains servers as the fleet orders.
+    async fn obey<T: Copy>(&self, mut stop: Halt<T>) {
+        let mut heard = self.bus.listen();
+        loop {
+            tokio::select! {
+                word = heard.next() => match word {
+                    Some(Heard::Said(word)) => {
+                        if let Some(order) = Order::read(&word) {
+                            self.servers.obey(&order);
+                        }
+                    }
+                    // An administrator who was not heard says it again.
+                    Some(Heard::Missed) => {}
+                    None => return,
+                },
+                _ = stop.heard() => return,
+            }
+        }
     }
 }
