@@ -224,7 +224,7 @@ impl Targets {
         self.stage != Stage::Over
     }
 
-    fn arrange(&self, index: usize, port: u16, found: &mut Vec<Endpoint>) {
+    fn arrange(&self, index: usize, port: u16, found: &mut [Endpoint]) {
         match &self.group {
             Some(known) => {
                 let wish = known.wish(!self.has_chosen);

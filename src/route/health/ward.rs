@@ -170,7 +170,7 @@ impl Ward {
     }
 
     /// These are the addresses of a server now: puts them into the order to be tried.
-    pub fn arrange(&self, server: &Server, port: u16, wish: &Wish<'_>, found: &mut Vec<Endpoint>) {
+    pub fn arrange(&self, server: &Server, port: u16, wish: &Wish<'_>, found: &mut [Endpoint]) {
         let mut states = self.lock();
         let Some(state) = states.get_mut(&server.text) else { return };
         let turn = state.turns;

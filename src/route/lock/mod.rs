@@ -59,13 +59,16 @@ impl Kind {
     }
 }
 
+/// By kind and name.
+type Known = BTreeMap<(Kind, Arc<str>), Arc<Entry>>;
+
 /// Everything that may be locked. Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
 pub struct Locks(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    known: Mutex<BTreeMap<(Kind, Arc<str>), Arc<Entry>>>,
+    known: Mutex<Known>,
     settings: Mutex<Settings>,
     /// Something was locked, or another configuration is in force: who waits shall look again.
     changed: Notify,

@@ -18,7 +18,7 @@
 //! affair. 200 episodes are remembered, 1000 maintenances may be on.
 
 mod episode;
-mod notice;
+pub mod notice;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -28,8 +28,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 
 pub use episode::{Episode, Reported};
-pub use notice::{Notice, Page, check_text};
-pub use shared::Reach;
+pub use notice::{Notice, check_text};
 
 use super::state::Store;
 use super::state::clock::{Clock, Seconds, spell};
@@ -70,6 +69,18 @@ pub enum Fault {
     TooMany,
     #[error("\"{0}\" is not a domain")]
     Domain(String),
+}
+
+/// How far an order has come.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// There is no fleet: this node is all.
+    Here,
+    /// The other nodes know, or will within a second.
+    Fleet,
+    /// The others do not know, and why.
+    HereOnly(String),
 }
 
 /// What is on and what was. Cheap to clone; clones share everything.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::notice::{Order, check_text};
-use super::{Fault, MOST, Maintenance, Scope};
+use super::{Fault, MOST, Maintenance, Reach, Scope};
 use crate::memcached::{Error, Key};
 use crate::net::halt::Halt;
 use crate::observe::Level;
@@ -47,18 +47,6 @@ impl<'de> Deserialize<'de> for Sheet {
         let written = Written::deserialize(from)?;
         Ok(Self { revision: written.revision, orders: written.orders.into_iter().collect() })
     }
-}
-
-/// How far an order has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reach {
-    /// There is no fleet: this node is all.
-    Here,
-    /// The other nodes know, or will within a second.
-    Fleet,
-    /// The others do not know, and why.
-    HereOnly(String),
 }
 
 impl Sheet {

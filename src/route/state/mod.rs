@@ -162,7 +162,7 @@ impl Store {
                 }
             }
         }
-        done.map_err(|error| errno(&error).to_string())
+        done.map_err(|error| errno(&error))
     }
 
     /// Writes what changes, behind those who change it, until `stop`; then for the last time.

@@ -275,3 +275,6 @@ impl fmt::Debug for Patient {
         write!(f, "Patient({} {})", self.group.name, self.kind.name())
     }
 }
+
+#[cfg(test)]
+mod tests;
