@@ -19,7 +19,7 @@
 //!
 //! **Limits.** With an authorization identity, the table is asked for that name (whose mailbox it
 //! is) and the handler for the authentication identity (whose password it is). No cache, handlers
-//! and servers of equal weight.
+//! of equal weight.
 
 mod asker;
 mod balance;

@@ -197,4 +197,35 @@ mod tests {
         let cause = caller.probe(&endpoint, None, Kind::Imap).await.unwrap_err();
         assert_eq!(cause, "connect() failed (111: Connection refused)");
     }
+
+    #[tokio::test]
+    async fn tls_comes_first_where_it_does_and_who_is_not_trusted_is_not_well() {
+        use crate::tls::client::Connectors;
+        use crate::tls::directives::UpstreamSettings;
+        use crate::tls::server::{self, Shared};
+        use crate::tls::support::{Desk, serving, soon};
+
+        let (desk, shared) = (Desk::new(), Shared::new());
+        let config = serving(&[desk.make_signed("up", &["mail.example"])], &[], &shared);
+        let settings = UpstreamSettings {
+            trusted: Some(desk.path("root.crt")),
+            ..UpstreamSettings::default()
+        };
+        let connector = Connectors::default().connector(&settings).unwrap();
+        let caller = Caller { connector: Some(connector), ..Caller::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::from(listener.local_addr().unwrap());
+        for (host, is_well) in [("mail.example", true), ("other.example", false)] {
+            let server = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let accepted = server::accept(stream, |_| Some(config.clone()), soon()).await;
+                let Ok(mut accepted) = accepted else { return };
+                let _ = accepted.stream.write_all(b"+OK hi\r\n").await;
+                let _ = accepted.stream.flush().await;
+                let _ = accepted.stream.read_to_end(&mut Vec::new()).await;
+            };
+            let (done, ()) = tokio::join!(caller.probe(&endpoint, Some(host), Kind::Pop3), server);
+            assert_eq!(done.is_ok(), is_well, "{host}: {done:?}");
+        }
+    }
 }
