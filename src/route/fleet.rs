@@ -90,9 +90,8 @@ impl Fleet {
         }
         self.locks.follow(settings);
         self.maintenance.follow(settings);
-        let names: std::collections::BTreeSet<_> = groups.map(|group| &*group.name).collect();
-        self.servers.retain(|name| names.contains(name));
-        self.checks.follow(patients);
+        self.servers.settle(groups);
+        self.checks.follow(&self.locks, patients);
     }
 
     /// Looks after servers, locks and maintenance until `stop`: one task of the process, on any

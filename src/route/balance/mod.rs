@@ -8,6 +8,8 @@
 pub mod hash;
 mod ring;
 
+use std::sync::Arc;
+
 pub use ring::{MOST_WEIGHT, Ring};
 
 /// One unit of weight, as it is counted here: slow start needs less than one.
@@ -37,7 +39,7 @@ pub enum Method {
     /// One at random; with `two`, the one of two that has fewer connections for its weight.
     Random { two: bool },
     /// By what the hash of a key meets first; none: by the remainder of a division.
-    Hash(Option<Ring>),
+    Hash(Option<Arc<Ring>>),
     /// By the client's network.
     IpHash,
 }

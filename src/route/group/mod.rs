@@ -95,7 +95,7 @@ fn method(block: &Block, servers: &[Server]) -> (Method, Option<KeyTemplate>) {
             let key = key.map_err(|why| block.fault(at, format!("{why} in \"hash\""))).ok();
             let ring = match rest {
                 [] => None,
-                ["consistent"] => Some(ring(block, at, servers)),
+                ["consistent"] => Some(Arc::new(ring(block, at, servers))),
                 [other, ..] => {
                     invalid(other);
                     None

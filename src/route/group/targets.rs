@@ -160,7 +160,7 @@ impl Targets {
         let (mut slot, mut text) = (None, None);
         if let Some(known) = &self.group {
             let is_last_resort = self.stage >= Stage::LastResort;
-            slot = Some(known.ward.admit(server, port, &at.1, is_last_resort)?);
+            slot = Some(known.ward.admit(&self.servers, at.0, port, &at.1, is_last_resort)?);
             text = Some(Arc::clone(&server.text));
         }
         let host = match server.place() {

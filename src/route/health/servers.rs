@@ -9,7 +9,7 @@ use super::ward::Ward;
 use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
 use crate::observe::{Level, Metrics};
-use crate::route::group::Server;
+use crate::route::group::{Group, Server};
 use crate::route::lock::Locks;
 use crate::route::maintenance::Maintenance;
 use crate::route::order::Order;
@@ -118,7 +118,7 @@ impl Servers {
         }
     }
 
-    /// The state of the group `name`, which has these servers from now on.
+    /// The state of the group `name`, which has these servers.
     pub fn ward(&self, name: &str, servers: &[Server]) -> Arc<Ward> {
         let mut known = self.lock();
         let new = || Arc::new(Ward::new(name, self.0.shared.clone()));
@@ -128,8 +128,15 @@ impl Servers {
     }
 
     /// The configuration in force has these groups: others are forgotten with their last session.
-    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        self.lock().wards.retain(|name, ward| is_there(name) || ward.retire());
+    pub fn settle<'a>(&self, groups: impl Iterator<Item = &'a Group>) {
+        let servers: BTreeMap<_, _> = groups.map(|group| (&*group.name, group.servers())).collect();
+        self.lock().wards.retain(|name, ward| match servers.get(&**name) {
+            Some(servers) => {
+                ward.settle(servers);
+                true
+            }
+            None => ward.settle(&[]),
+        });
     }
 
     /// Says what `server` is there for from now on. Durable once [`Store::flush`] has returned.

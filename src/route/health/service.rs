@@ -82,7 +82,7 @@ impl State {
         Self {
             limits: server.limits,
             is_down: server.is_down,
-            is_configured: true,
+            is_configured: false,
             duty: Duty::Active,
             effective: whole(&server.limits),
             current: 0,
@@ -116,13 +116,18 @@ impl State {
         }
         let service = self.service(ward, server, number, port);
         if service.lock.is_locked() {
-            service.was_locked = true;
-            return if service.lock.is_locked_by_hand() { Fit::Off } else { Fit::Locked };
+            let is_known = std::mem::replace(&mut service.was_locked, true);
+            let fit = if service.lock.is_locked_by_hand() { Fit::Off } else { Fit::Locked };
+            if !is_known {
+                self.tell();
+            }
+            return fit;
         }
         let has_come_back = std::mem::take(&mut service.was_locked);
         let fit = service.fit(&server.limits, now);
         if has_come_back {
             self.recovers_since = Some(now);
+            self.tell();
         }
         fit
     }

@@ -265,16 +265,19 @@ async fn what_is_known_outlives_a_reload_and_is_forgotten_with_the_last_session(
         group: House::group("server 192.0.2.1 weight=2; server 192.0.2.3;", &house.fleet),
         ..house
     };
+    // It is not in force yet: nothing is forgotten.
+    assert_eq!(new.fleet.servers.status().len(), 3);
+    new.fleet.servers.settle(std::iter::once(&new.group));
     let status = new.fleet.servers.status();
     assert_eq!(
         (status.len(), status[0].sessions, status[0].is_up, status[0].weight),
         (2, 1, false, 2)
     );
     assert_eq!(name(&new.first("u").await.unwrap()), "192.0.2.3");
-    new.fleet.servers.retain(|_| false);
+    new.fleet.servers.settle(std::iter::empty());
     assert_eq!(new.gauge(&names::SERVER_SESSIONS, "192.0.2.1"), 1, "somebody is there still");
     drop(held);
-    new.fleet.servers.retain(|_| false);
+    new.fleet.servers.settle(std::iter::empty());
     assert!(new.fleet.servers.status().is_empty());
     assert!(!new.fleet.metrics.render().contains("server=\"192.0.2.3\""));
 }
@@ -415,7 +418,7 @@ proptest! {
                     Fate::Drained => house.fleet.servers.drain("stores", text, true).unwrap(),
                     Fate::Back => house.fleet.servers.drain("stores", text, false).unwrap(),
                     Fate::Locked => {
-                        let lock = ward.handle(server, at + 1, 143).unwrap();
+                        let lock = ward.handle(server, at + 1, 143);
                         lock.failed("x", 1);
                     }
                     Fate::Passes => advance(3 * SECOND).await,
@@ -451,4 +454,29 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test]
+async fn sessions_of_an_older_configuration_still_find_their_servers() {
+    let house = House::of("server 192.0.2.1; server 192.0.2.2;");
+    let new = House::group("server 192.0.2.3;", &house.fleet);
+    house.fleet.servers.settle(std::iter::once(&new));
+    let (shares, held) = house.spread(10).await;
+    assert_eq!((shares["192.0.2.1"], shares["192.0.2.2"]), (5, 5));
+    drop(held);
+    assert_eq!(house.fleet.servers.status().len(), 1, "and leave nothing behind");
+    assert!(!house.fleet.metrics.render().contains("server=\"192.0.2.1\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_shows_in_the_figures_whoever_puts_it_on() {
+    let house = House::of("server 192.0.2.1; server 192.0.2.2;");
+    drop(house.first("u").await);
+    let name = "stores/192.0.2.1:143";
+    assert!(house.fleet.locks.lock(Kind::Upstream, name, "moving"));
+    drop(house.first("u").await);
+    assert_eq!(house.gauge(&names::SERVER_UP, "192.0.2.1"), 0);
+    assert!(house.fleet.locks.unlock(Kind::Upstream, name));
+    drop(house.first("u").await);
+    assert_eq!(house.gauge(&names::SERVER_UP, "192.0.2.1"), 1);
 }

@@ -20,12 +20,15 @@ use crate::route::lock::Handle;
 /// How long what is locked is left alone between logins that have nowhere else to go.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
+/// By the server, as it is written.
+type States = BTreeMap<Arc<str>, State>;
+
 /// The state of one group, shared by all workers, and kept when the configuration changes.
 #[derive(Debug)]
 pub struct Ward {
     pub name: Arc<str>,
     pub(super) shared: Shared,
-    servers: Mutex<BTreeMap<Arc<str>, State>>,
+    servers: Mutex<States>,
     /// A maintenance of this group is on that ends with the first server that works.
     is_ailing: AtomicBool,
 }
@@ -46,15 +49,11 @@ impl Ward {
         Self { name: name.into(), shared, servers: Mutex::default(), is_ailing }
     }
 
-    /// These are the group's servers from now on.
+    /// A configuration has these servers; it may never come into force.
     pub fn join(&self, servers: &[Server], duties: &BTreeMap<String, Duty>) {
         let mut states = self.lock();
-        for state in states.values_mut() {
-            state.is_configured = false;
-        }
         for server in servers {
-            let state =
-                states.entry(Arc::clone(&server.text)).or_insert_with(|| State::new(self, server));
+            let state = self.of(&mut states, server);
             state.limits = server.limits;
             state.is_down = server.is_down;
             state.is_configured = true;
@@ -62,20 +61,27 @@ impl Ward {
             state.duty = duties.get(&*server.text).copied().unwrap_or(state.duty);
             state.tell();
         }
-        self.forget_strangers(&mut states);
     }
 
-    /// No configuration knows the group any more; says whether anything is left of it.
-    pub fn retire(&self) -> bool {
+    /// The configuration in force has these servers, and no others: those are forgotten with their
+    /// last session. Says whether anything is left.
+    pub fn settle(&self, servers: &[Server]) -> bool {
         let mut states = self.lock();
-        for state in states.values_mut() {
-            state.is_configured = false;
+        for (text, state) in states.iter_mut() {
+            state.is_configured = servers.iter().any(|server| server.text == *text);
         }
         self.forget_strangers(&mut states);
         !states.is_empty()
     }
 
-    fn forget_strangers(&self, states: &mut BTreeMap<Arc<str>, State>) {
+    /// The state of `server`. A session of an older configuration may use one that the newest has
+    /// not.
+    fn of<'s>(&self, states: &'s mut States, server: &Server) -> &'s mut State {
+        let text = Arc::clone(&server.text);
+        states.entry(text).or_insert_with(|| State::new(self, server))
+    }
+
+    fn forget_strangers(&self, states: &mut States) {
         states.retain(|text, state| {
             let is_kept = state.is_configured || state.conns() > 0;
             if !is_kept {
@@ -98,9 +104,8 @@ impl Ward {
         let mut states = self.lock();
         let mut entrants = Vec::with_capacity(servers.len());
         for (index, server) in servers.iter().enumerate().filter(|(index, _)| is_open(*index)) {
-            let number = index + 1;
-            let Some(state) = states.get_mut(&server.text) else { continue };
-            if state.fit(self, server, number, port, now) == Fit::Good {
+            let state = self.of(&mut states, server);
+            if state.fit(self, server, index + 1, port, now) == Fit::Good {
                 let weight = state.weight(&server.limits, now);
                 entrants.push(Entrant {
                     index,
@@ -143,7 +148,7 @@ impl Ward {
     /// What a server is fit for now. `number`: its place in its group, from 1.
     pub fn fit(&self, server: &Server, number: usize, port: u16) -> Fit {
         let mut states = self.lock();
-        let Some(state) = states.get_mut(&server.text) else { return Fit::Off };
+        let state = self.of(&mut states, server);
         state.fit(self, server, number, port, Instant::now())
     }
 
@@ -208,20 +213,20 @@ impl Ward {
     /// do, too.
     pub fn admit(
         self: &Arc<Self>,
-        server: &Server,
+        servers: &Arc<[Server]>,
+        index: usize,
         port: u16,
         endpoint: &Endpoint,
         is_last_resort: bool,
     ) -> Option<Slot> {
-        let now = Instant::now();
+        let (now, server) = (Instant::now(), servers.get(index)?);
         let mut states = self.lock();
-        let state = states.get_mut(&server.text)?;
+        let state = self.of(&mut states, server);
         if state.is_off(server) {
             return None;
         }
         let limits = server.limits;
-        let service = state.service_at(server.port(port))?;
-        let peer = service.peer(endpoint);
+        let peer = state.service(self, server, index + 1, port).peer(endpoint);
         let is_full = limits.max_conns > 0 && peer.conns >= limits.max_conns;
         if is_full || !(is_last_resort || peer.health.is_usable(now)) {
             return None;
@@ -229,7 +234,7 @@ impl Ward {
         peer.health.try_it(now, &limits);
         peer.conns += 1;
         state.sessions.inc();
-        Some(Slot::new(Arc::clone(self), server, port, endpoint.clone()))
+        Some(Slot::new(Arc::clone(self), Arc::clone(servers), index, port, endpoint.clone()))
     }
 
     /// A login has found nobody at `servers`: if none of them is left, it is told.
@@ -238,7 +243,7 @@ impl Ward {
         let mut states = self.lock();
         let mut cause = None;
         for (index, server) in servers.iter().enumerate() {
-            let Some(state) = states.get_mut(&server.text) else { continue };
+            let state = self.of(&mut states, server);
             match state.fit(self, server, index + 1, port, now) {
                 Fit::Good | Fit::Full => return,
                 Fit::Failing | Fit::Locked | Fit::Off => {}
@@ -374,10 +379,10 @@ impl Ward {
     }
 
     /// The lock of a server's service.
-    pub fn handle(&self, server: &Server, number: usize, port: u16) -> Option<Handle> {
+    pub fn handle(&self, server: &Server, number: usize, port: u16) -> Handle {
         let mut states = self.lock();
-        let state = states.get_mut(&server.text)?;
-        Some(state.service(self, server, number, port).lock.clone())
+        let state = self.of(&mut states, server);
+        state.service(self, server, number, port).lock.clone()
     }
 
     /// Says whether there is such a server.
@@ -426,7 +431,7 @@ impl Ward {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, State>> {
+    fn lock(&self) -> MutexGuard<'_, States> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -88,6 +88,7 @@ struct Entry {
     is_locked: AtomicBool,
     lock: Mutex<Option<Lock>>,
     retest: Mutex<Option<Arc<dyn Retest>>>,
+    is_tested_now: AtomicBool,
 }
 
 /// A lock that is on.
@@ -157,10 +158,19 @@ impl Locks {
                 is_locked: AtomicBool::new(false),
                 lock: Mutex::default(),
                 retest: Mutex::default(),
+                is_tested_now: AtomicBool::new(false),
             })
         });
         entry.number.store(number, Ordering::Relaxed);
         Handle { entry: Arc::clone(entry), locks: self.clone() }
+    }
+
+    /// Another configuration comes: who tests things of this kind says so anew. What nobody does is
+    /// forgotten when its test is due.
+    pub fn forget_tests(&self, kind: Kind) {
+        for entry in lock(&self.0.known).values().filter(|entry| entry.kind == kind) {
+            *lock(&entry.retest) = None;
+        }
     }
 
     /// What is locked.

@@ -85,8 +85,13 @@ impl Locks {
             self.forget(&handle);
             return;
         };
+        if handle.entry.is_tested_now.swap(true, Ordering::AcqRel) {
+            return;
+        }
         tasks::spawn("retest", async move {
-            match retest.retest().await {
+            let tested = retest.retest().await;
+            handle.entry.is_tested_now.store(false, Ordering::Release);
+            match tested {
                 Ok(()) => drop(handle.works()),
                 Err(cause) => {
                     let (kind, name) = (handle.entry.kind.name(), &handle.entry.name);

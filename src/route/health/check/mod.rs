@@ -17,7 +17,7 @@ use crate::net::halt::Halt;
 use crate::net::{Endpoint, Place};
 use crate::observe::tasks;
 use crate::route::group::{Group, Server};
-use crate::route::lock::{Retest, Tested};
+use crate::route::lock::{self, Locks, Retest, Tested};
 
 /// How long a test of what is locked may take, where no check says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -123,7 +123,8 @@ struct Visit {
 impl Checks {
     /// From now on these are asked, and no others. Of patients that are the same (group, protocol,
     /// port) the first counts.
-    pub fn follow(&self, patients: Vec<Patient>) {
+    pub fn follow(&self, locks: &Locks, patients: Vec<Patient>) {
+        locks.forget_tests(lock::Kind::Upstream);
         let mut visits: Vec<Visit> = Vec::new();
         for patient in patients {
             let is_known = visits.iter().any(|visit| {
@@ -138,9 +139,8 @@ impl Checks {
             for (index, server) in patient.group.servers().iter().enumerate() {
                 let visit =
                     Visit { patient: patient.clone(), server: server.clone(), ward: ward.clone() };
-                if let Some(lock) = ward.handle(server, index + 1, patient.port) {
-                    lock.tested_by(Arc::new(visit.clone()));
-                }
+                let lock = ward.handle(server, index + 1, patient.port);
+                lock.tested_by(Arc::new(visit.clone()));
                 visits.push(visit);
             }
         }

@@ -238,8 +238,22 @@ async fn every_address_of_a_name_is_asked_and_a_reload_changes_who_is() {
     let house = House::of("server name.example; health_check interval=1s;", None, &oracle);
     sleep(5 * SECOND).await;
     assert!(oracle.asked("192.0.2.8:143").len() > 2 && oracle.asked("192.0.2.9:143").len() > 2);
-    house.fleet.checks.follow(Vec::new());
+    house.fleet.checks.follow(&house.fleet.locks, Vec::new());
     let count = oracle.asked.lock().unwrap().len();
     sleep(5 * SECOND).await;
     assert_eq!(oracle.asked.lock().unwrap().len(), count);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_of_a_server_that_is_gone_from_the_configuration_is_forgotten() {
+    let oracle = Arc::new(Oracle::default());
+    let house = House::of("server 192.0.2.1; server 192.0.2.2; lock_after 1;", None, &oracle);
+    oracle.kill("192.0.2.1:143");
+    sleep(SECOND).await;
+    while house.fleet.locks.status().is_empty() {
+        house.log_in().await;
+    }
+    house.fleet.checks.follow(&house.fleet.locks, Vec::new());
+    sleep(301 * SECOND).await;
+    assert!(house.fleet.locks.status().is_empty() && oracle.asked("192.0.2.1:143").is_empty());
 }
