@@ -57,6 +57,7 @@ pub mod testing {
             (b't', crate::throttle::hold_for_any),
             (b'i', crate::throttle::logins::directives::hold_for_any),
             (b'K', crate::proxy::kerberos::hold_for_any),
+            (b'U', crate::route::state::hold_for_any),
         ];
 
         /// What is read off the wire, element by element.
@@ -87,6 +88,7 @@ pub mod testing {
             (b'H', crate::http::hold_for_any),
             (b'D', crate::net::dns::hold_for_any),
             (b'm', crate::memcached::hold_for_any),
+            (b'G', crate::route::health::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

@@ -1,43 +1,18 @@
-//! What a gatepost does for its fleet beside serving: hears orders, renews leases, forgets failures.
-//! On the main thread, for as long as the process lives.
-
-use std::future::pending;
+//! What a gatepost does for its fleet beside serving: hears orders, renews leases, tests what is
+//! locked, forgets failures. On the main thread, for as long as the process lives.
 
 use super::model::Kept;
-use crate::memcached::bus::Heard;
-use crate::net::halt::halt;
-use crate::observe::{Log, tasks};
-use crate::route::Fleet;
-use crate::route::order::Order;
+use crate::net::halt::{Trigger, halt};
+use crate::observe::tasks;
 
-/// Starts it all, in the runtime that is current.
-pub fn attend(kept: &Kept, _log: &Log) {
-    let fleet = kept.fleet.clone();
-    // Before anything is said.
-    let mut listener = fleet.bus.listen();
-    let bus = fleet.bus.clone();
-    tasks::spawn("bus", async move { bus.run(pending()).await });
+/// Starts it all, in the runtime that is current. Fired, the trigger ends what must end well: what
+/// is to survive a restart is written.
+pub fn attend(kept: &Kept) -> (Trigger, tokio::task::JoinHandle<()>) {
+    let (trigger, stop) = halt();
+    let (fleet, bus) = (kept.fleet.clone(), kept.fleet.bus.clone());
+    let mut over = stop.clone();
+    tasks::spawn("bus", async move { bus.run(over.heard()).await });
     tasks::spawn("throttle", kept.ledger.clone().attend());
-    let sticky = fleet.sticky.clone();
-    tasks::spawn("leases", async move {
-        // Held, so that it never fires.
-        let (_trigger, stop) = halt();
-        sticky.run(stop).await;
-    });
-    tasks::spawn("orders", async move {
-        while let Some(heard) = listener.next().await {
-            obey(&fleet, &heard);
-        }
-    });
-}
-
-fn obey(fleet: &Fleet, heard: &Heard) {
-    match heard {
-        Heard::Said(word) => {
-            if let Some(order) = Order::read(word) {
-                fleet.obey(&order);
-            }
-        }
-        Heard::Missed => fleet.missed(),
-    }
+    let done = tasks::spawn("fleet", async move { fleet.look_after(stop).await });
+    (trigger, done)
 }

@@ -12,6 +12,8 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("proxy", proxy::kerberos::directives::DIRECTIVES),
     ("route", route::DIRECTIVES),
     ("route", route::sticky::DIRECTIVES),
+    ("route", route::group::directives::DIRECTIVES),
+    ("route", route::state::directives::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("throttle", throttle::logins::directives::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),

@@ -54,6 +54,8 @@ pub struct Process {
     /// Where figures are shown, by the listener's label.
     shown: HashMap<String, Trigger<Leave>>,
     quitting: bool,
+    /// What is done for the fleet, and how it ends.
+    fleet: Option<(Trigger, tokio::task::JoinHandle<()>)>,
 }
 
 struct Drain {
@@ -114,6 +116,7 @@ impl Process {
             identities: Vec::new(),
             shown: HashMap::new(),
             quitting: false,
+            fleet: None,
         }
     }
 
@@ -157,7 +160,7 @@ impl Process {
         if old.number > 0 {
             self.drain(old, false);
         } else {
-            fleet::attend(&self.kept, &self.log);
+            self.fleet = Some(fleet::attend(&self.kept));
             let workers = model.settings.workers;
             self.log.line(Level::Notice, None, format_args!("start {workers} workers"));
         }

@@ -19,20 +19,26 @@
 //!
 //! **Limits.** With an authorization identity, the table is asked for that name (whose mailbox it
 //! is) and the handler for the authentication identity (whose password it is). No cache, handlers
-//! and servers of equal weight.
+//! of equal weight.
 
 mod asker;
+mod balance;
 pub mod directives;
 pub mod fleet;
-mod group;
+pub mod group;
 mod handler;
 mod header;
+pub mod health;
+pub mod lock;
 mod lookup;
+pub mod maintenance;
 pub mod order;
 pub mod presence;
+pub mod state;
 pub mod sticky;
 mod table;
 mod template;
+pub mod voice;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -42,7 +48,7 @@ use hyper::header::{HeaderName, HeaderValue};
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
-pub use group::{Group, Target, Targets};
+pub use group::{Chooser, Group, Target, Targets};
 pub use lookup::hold_for_any;
 
 use crate::http::Names;
@@ -173,6 +179,9 @@ impl Router {
         if let Some(handler) = Handler::new(settings, names, connectors)? {
             sources.push(Source::Handler(Box::new(handler)));
         }
+        for group in settings.groups.values() {
+            group.join(&fleet.servers);
+        }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
         Ok(Self { sources, headers, names, fleet: fleet.clone() })
     }
@@ -192,7 +201,7 @@ impl Router {
     ) -> Result<Route, NotFound> {
         for source in &self.sources {
             let found = match source {
-                Source::Table(table) => self.look_up(table, attempt)?,
+                Source::Table(table) => self.look_up(table, attempt, asker)?,
                 Source::Handler(handler) => Some(self.ask(handler, attempt, asker, tell).await?),
             };
             if let Some(route) = found {
@@ -216,13 +225,20 @@ impl Router {
     /// The upstream has let the login in: its route is worth keeping.
     pub fn keep(&self, _attempt: &Attempt, _asker: &Asker, _route: &Route) {}
 
-    fn look_up(&self, table: &Table, attempt: &Attempt) -> Result<Option<Route>, NotFound> {
+    fn look_up(
+        &self,
+        table: &Table,
+        attempt: &Attempt,
+        asker: &Asker,
+    ) -> Result<Option<Route>, NotFound> {
         let Some(Found { to, login }) = table.find(attempt.mailbox()).map_err(Error::from)? else {
             return Ok(None);
         };
         let mut route = match to {
             Destination::Group(group) => {
-                Route { group: Some(Arc::clone(&group)), ..self.route(group.targets(&self.names)) }
+                let chooser = Chooser::new(attempt.mailbox(), &asker.client, asker.protocol);
+                let targets = group.targets(&self.names, &chooser);
+                Route { group: Some(group), ..self.route(targets) }
             }
             Destination::Servers(servers) => self.route(Targets::new(servers, 0, &self.names)),
         };

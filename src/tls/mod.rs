@@ -29,7 +29,7 @@ pub mod pem;
 pub mod server;
 pub mod suites;
 #[cfg(test)]
-mod support;
+pub mod support;
 pub mod ticket;
 pub mod unlock;
 pub mod verify;

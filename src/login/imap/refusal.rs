@@ -32,6 +32,11 @@ pub fn turned_away(text: &str) -> String {
     format!("* BYE {text}\r\n* BYE IMAP server terminating connection\r\n")
 }
 
+/// What takes the place of the greeting where nobody is let in for now. `text` is ours.
+pub fn greeting(text: &str) -> String {
+    format!("* BYE [UNAVAILABLE] {text}\r\n")
+}
+
 /// The line for a mechanism, or a LOGIN command, that this host does not offer.
 ///
 /// nginx calls it an invalid command; RFC 9051 §6.2.2 wants NO, so that clients try another.
@@ -114,5 +119,12 @@ mod tests {
         ] {
             assert_eq!(kind_of(text.as_bytes(), Kind::BadCredentials), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_greeting_says_when_nobody_is_let_in() {
+        assert_eq!(greeting("Back at noon"), "* BYE [UNAVAILABLE] Back at noon\r\n");
+        let later = Refusal::new(Kind::Unavailable).with_text("Back at noon");
+        assert_eq!(line("a", &later), "a NO [UNAVAILABLE] Back at noon\r\n");
     }
 }

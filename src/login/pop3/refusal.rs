@@ -32,6 +32,11 @@ pub fn turned_away(text: &str) -> String {
     format!("-ERR {text}\r\n")
 }
 
+/// What takes the place of the greeting where nobody is let in for now. `text` is ours.
+pub fn greeting(text: &str) -> String {
+    format!("-ERR [SYS/TEMP] {text}\r\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +62,12 @@ mod tests {
         assert_eq!(no("[SYS/PERM] call us"), "-ERR [SYS/PERM] call us\r\n");
         assert_eq!(no("[broken"), "-ERR [AUTH] [broken\r\n");
         assert_eq!(no("x\r\n+OK in"), "-ERR [AUTH] x??+OK in\r\n");
+    }
+
+    #[test]
+    fn a_greeting_says_when_nobody_is_let_in() {
+        assert_eq!(greeting("Back at noon"), "-ERR [SYS/TEMP] Back at noon\r\n");
+        let later = Refusal::new(Kind::Unavailable).with_text("Back at noon");
+        assert_eq!(line(&later), greeting("Back at noon"));
     }
 }

@@ -24,6 +24,11 @@ pub fn line(refusal: &Refusal) -> String {
     }
 }
 
+/// What takes the place of the greeting where nobody is let in for now. `text` is ours.
+pub fn greeting(text: &str) -> String {
+    format!("BYE (TRYLATER) {}\r\n", quote::quoted(text))
+}
+
 /// Whether the session ends with it. RFC 5804 §1.3: a referral comes with BYE.
 pub fn closes(refusal: &Refusal) -> bool {
     let text = refusal.text.as_deref().unwrap_or_default();
@@ -213,5 +218,10 @@ mod tests {
         let (code, text) = read("(REFERRAL \"sieve://h\") \"try \\\"h\\\"\"");
         let refusal = Refusal::new(Kind::Forbidden).with_text(heard(code, text));
         assert_eq!(line(&refusal), "BYE (REFERRAL \"sieve://h\") \"try \\\"h\\\"\"\r\n");
+    }
+
+    #[test]
+    fn a_greeting_says_when_nobody_is_let_in() {
+        assert_eq!(greeting("Back at \"noon\""), "BYE (TRYLATER) \"Back at \\\"noon\\\"\"\r\n");
     }
 }

@@ -51,6 +51,12 @@ pub fn turned_away(text: &str) -> String {
     format!("421 4.7.0 {text}\r\n")
 }
 
+/// What takes the place of the greeting where nobody is let in for now (RFC 5321 §3.8: 421 closes).
+/// `text` is ours.
+pub fn greeting(text: &str) -> String {
+    format!("421 4.3.2 {text}\r\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +117,16 @@ mod tests {
             let line = line(&refusal, Wish::Login);
             assert!(line.starts_with(want), "{line:?}, not {want:?}");
             assert!(line.ends_with("\r\n") && line.matches('\n').count() == 1);
+        }
+    }
+
+    #[test]
+    fn a_greeting_says_when_nobody_is_let_in() {
+        assert_eq!(greeting("Back at noon"), "421 4.3.2 Back at noon\r\n");
+        let later = Refusal::new(Kind::Unavailable).with_text("Back at noon");
+        let later = Refusal { code: Some("451 4.3.2".to_owned()), ..later };
+        for wish in [Wish::Login, Wish::Relay] {
+            assert_eq!(line(&later, wish), "451 4.3.2 Back at noon\r\n");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::group::{Group, Groups};
+use super::group::{Group, Groups, Limits};
 use super::header::Header;
 use super::table::Table;
 use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
@@ -138,7 +138,8 @@ pub const DIRECTIVES: &[Directive] = &[
         repeats: true,
         default: "",
         doc: "A group of servers by its name, to be named in `route` tables. Logins go to them by \
-              turns; a server that cannot be reached leaves the login to the next.",
+              turns, or as `hash`, `ip_hash`, `least_conn` or `random` says; a server that cannot be \
+              reached leaves the login to the next. See [upstreams.md](upstreams.md).",
     },
     Directive {
         name: "server",
@@ -147,7 +148,12 @@ pub const DIRECTIVES: &[Directive] = &[
         repeats: true,
         default: "",
         doc: "A server of the group: `host[:port]`, `[IPv6][:port]` or `unix:/path`. A host's name \
-              stands for all its addresses, and is resolved again as they age.",
+              stands for all its addresses, which share the server's weight, and is resolved again \
+              as they age (`resolve` is accepted and changes nothing). `weight=N` (1); `max_fails=N` \
+              and `fail_timeout=TIME`, else as `max_fails` and `reconnect_timeout` say; `max_conns=N` \
+              sessions with one address (0: any number); `slow_start=TIME` until it has its weight \
+              again once it is back (0); `backup`: only while no other is usable; `down`: never. \
+              `backup` and `slow_start` cannot stand with `hash`, `ip_hash` and `random`.",
     },
     Directive {
         name: "resolver",
@@ -240,9 +246,10 @@ impl Settings {
 
 fn groups(block: &Block) -> Groups {
     let mut groups = Groups::new();
+    let limits = Limits::read(block, &Limits::default());
     for at in block.all("upstream") {
         let Some(inner) = at.block() else { continue };
-        let group = Group::read(inner);
+        let group = Group::read(inner, &limits);
         if groups.contains_key(&group.name) {
             block.fault(at, format!("duplicate upstream \"{}\"", group.name));
         } else {

@@ -1,15 +1,24 @@
 //! `upstream NAME { server …; }`: which servers there are, and which is tried next.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+pub mod directives;
+mod key;
+mod server;
+mod targets;
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+pub use key::Chooser;
+pub use server::{Limits, Server};
+pub use targets::{Target, Targets};
+
+use super::balance::{self, Method};
+use super::health::check::Settings as Check;
+use super::health::{Servers, Ward};
 use super::sticky;
 use crate::config::{Block, Statement};
 use crate::http::Names;
-use crate::net::{Endpoint, Place, addr, dns};
+use key::KeyTemplate;
 
 /// The groups of one configuration, by name.
 pub type Groups = BTreeMap<String, Arc<Group>>;
@@ -23,157 +32,133 @@ pub struct Group {
     /// Users are kept together.
     pub sticky: Option<sticky::Settings>,
     servers: Arc<[Server]>,
-    /// Counts the logins sent here, so that each begins at the next server.
-    turn: AtomicUsize,
-}
-
-/// One server, as it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server(Place);
-
-/// The port of a server that is written without one, until it is known which one is meant.
-const STANDARD: u16 = 0;
-
-impl Server {
-    /// Reads `host[:port]`, `[v6][:port]` or `unix:path`.
-    pub fn parse(text: &str) -> Result<Self, addr::Fault> {
-        Place::parse(text, Some(STANDARD)).map(Self)
-    }
-
-    /// The one server at `place`.
-    pub fn at(place: Place) -> Self {
-        Self(place)
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Place::Fixed(Endpoint::Tcp(address)) if address.port() == STANDARD => {
-                // Brackets without a port.
-                let text = address.to_string();
-                f.write_str(text.strip_suffix(":0").unwrap_or(&text))
-            }
-            Place::Named { host, port: STANDARD } => f.write_str(host),
-            place => place.fmt(f),
-        }
-    }
+    method: Method,
+    key: Option<KeyTemplate>,
+    /// `health_check`
+    pub check: Option<Check>,
+    /// What is known of the servers: that of the fleet once it has joined, else its own.
+    ward: OnceLock<Arc<Ward>>,
 }
 
 impl Group {
-    /// Reads `upstream NAME { … }`.
-    pub fn read(block: &Block) -> Self {
+    /// Reads `upstream NAME { … }`; what holds for servers that do not say otherwise is `limits`.
+    pub fn read(block: &Block, limits: &Limits) -> Self {
         let name = block.args().first().cloned().unwrap_or_default();
-        let servers: Vec<_> =
-            block.all("server").into_iter().filter_map(|at| server(block, at)).collect();
+        let limits = Limits::read(block, limits);
+        let read = |at: &Statement| Server::read(block, at, &limits);
+        let servers: Vec<_> = block.all("server").into_iter().filter_map(read).collect();
         if !block.has("server") {
             block.fault_here(format!("no servers are inside upstream \"{name}\""));
         }
-        let sticky = sticky::Settings::read(block);
-        Self {
-            name,
-            block: block.clone(),
-            sticky,
-            servers: servers.into(),
-            turn: AtomicUsize::new(0),
-        }
+        // All workers share what is known of the servers, without a zone.
+        block.statement("zone");
+        let check = block.statement("health_check").map(|at| Check::read(block, at));
+        let (method, key) = method(block, &servers);
+        check_servers(block, &servers, &method);
+        let (block, servers, ward) = (block.clone(), servers.into(), OnceLock::new());
+        let sticky = sticky::Settings::read(&block);
+        Self { name, block, sticky, servers, method, key, check, ward }
     }
 
-    /// The candidates for the next login, in order.
-    pub fn targets(&self, names: &Names) -> Targets {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        Targets::new(Arc::clone(&self.servers), turn, names)
+    /// Shares what is known of its servers with all who know the group by this name. The first time
+    /// counts.
+    pub fn join(&self, servers: &Servers) {
+        self.ward.get_or_init(|| servers.ward(&self.name, &self.servers));
+    }
+
+    /// What is known of its servers.
+    pub fn ward(&self) -> Arc<Ward> {
+        let alone = || Servers::alone().ward(&self.name, &self.servers);
+        Arc::clone(self.ward.get_or_init(alone))
+    }
+
+    pub fn servers(&self) -> &Arc<[Server]> {
+        &self.servers
+    }
+
+    /// The candidates for the login of `chooser`.
+    pub fn targets(&self, names: &Names, chooser: &Chooser) -> Targets {
+        let key = self.key.as_ref().map(|key| key.fill(chooser)).unwrap_or_default();
+        Targets::of(self, self.ward(), names, key, chooser.client)
     }
 }
 
-fn server(block: &Block, at: &Statement) -> Option<Server> {
-    let text = at.arg(0)?;
-    if let Some(unknown) = at.arg(1) {
-        block.fault(at, format!("invalid parameter \"{unknown}\""));
+/// How the next server is chosen, as the block says.
+fn method(block: &Block, servers: &[Server]) -> (Method, Option<KeyTemplate>) {
+    let names = ["hash", "ip_hash", "least_conn", "random"];
+    let said: Vec<_> = names.iter().filter_map(|name| block.statement(name)).collect();
+    if let [_, second, ..] = said.as_slice() {
+        block.fault(second, "load balancing method redefined");
     }
-    match Server::parse(text) {
-        Ok(server) => Some(server),
-        Err(fault) => {
-            block.fault(at, format!("{fault} in upstream \"{text}\""));
-            None
-        }
-    }
-}
-
-/// The addresses that one login may be sent to, in the order they are to be tried: all addresses
-/// of a server, then those of the next.
-///
-/// Names are resolved when their turn comes. To ask for another target is to say that the one
-/// before could not be reached.
-#[derive(Debug)]
-pub struct Targets {
-    servers: Arc<[Server]>,
-    names: Names,
-    turn: usize,
-    /// How many servers were begun with.
-    begun: usize,
-    /// What is left of the server at hand.
-    rest: VecDeque<SocketAddr>,
-    host: Option<Arc<str>>,
-}
-
-/// One address to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    pub endpoint: Endpoint,
-    /// The name it was found by, for the certificate; none where an address is written.
-    pub host: Option<Arc<str>>,
-}
-
-impl Targets {
-    pub fn new(servers: Arc<[Server]>, turn: usize, names: &Names) -> Self {
-        let (names, rest) = (Arc::clone(names), VecDeque::new());
-        Self { servers, names, turn, begun: 0, rest, host: None }
-    }
-
-    /// The next one, or none when all were tried. Where no port is written, it is `port`: the
-    /// protocol's own.
-    ///
-    /// A server whose name has no address is told and stepped over: the next call goes on behind it.
-    pub async fn next(&mut self, port: u16) -> Option<Result<Target, dns::Error>> {
-        if let Some(address) = self.rest.pop_front() {
-            let endpoint = Endpoint::Tcp(address);
-            return Some(Ok(Target { endpoint, host: self.host.clone() }));
-        }
-        if self.begun == self.servers.len() {
-            return None;
-        }
-        let place = &self.servers[(self.turn.wrapping_add(self.begun)) % self.servers.len()].0;
-        self.begun += 1;
-        let endpoint = match place {
-            Place::Named { host, port: written } => {
-                let (host, port) = (Arc::<str>::from(host.as_str()), or_standard(*written, port));
-                let found = match self.names.resolve(&host).await {
-                    Ok(found) => found,
-                    Err(error) => return Some(Err(error)),
-                };
-                self.rest = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-                // The addresses of one name take turns as well, once all servers have had theirs.
-                if let Some(last) = self.rest.len().checked_sub(1) {
-                    self.rest.rotate_left(self.turn / self.servers.len() % (last + 1));
+    let Some(at) = said.first() else { return (Method::RoundRobin, None) };
+    let words: Vec<_> = at.args().iter().map(String::as_str).collect();
+    let invalid = |word: &str| block.fault(at, format!("invalid parameter \"{word}\""));
+    match (at.name(), words.as_slice()) {
+        ("hash", [text, rest @ ..]) => {
+            let key = KeyTemplate::parse(text);
+            let key = key.map_err(|why| block.fault(at, format!("{why} in \"hash\""))).ok();
+            let ring = match rest {
+                [] => None,
+                ["consistent"] => Some(Arc::new(ring(block, at, servers))),
+                [other, ..] => {
+                    invalid(other);
+                    None
                 }
-                let Some(address) = self.rest.pop_front() else {
-                    return Some(Err(dns::Error::NotFound(host.to_string())));
-                };
-                self.host = Some(host);
-                return Some(Ok(Target { endpoint: address.into(), host: self.host.clone() }));
-            }
-            Place::Fixed(Endpoint::Tcp(address)) => {
-                SocketAddr::new(address.ip(), or_standard(address.port(), port)).into()
-            }
-            Place::Fixed(unix @ Endpoint::Unix(_)) => unix.clone(),
-        };
-        Some(Ok(Target { endpoint, host: None }))
+            };
+            (Method::Hash(ring), key)
+        }
+        ("ip_hash", _) => (Method::IpHash, None),
+        ("least_conn", _) => (Method::LeastConn, None),
+        (_, []) => (Method::Random { two: false }, None),
+        (_, ["two"] | ["two", "least_conn"]) => (Method::Random { two: true }, None),
+        (_, ["two", other, ..] | [other, ..]) => {
+            invalid(other);
+            (Method::Random { two: false }, None)
+        }
     }
 }
 
-fn or_standard(written: u16, standard: u16) -> u16 {
-    if written == STANDARD { standard } else { written }
+fn ring(block: &Block, at: &Statement, servers: &[Server]) -> balance::Ring {
+    let weight: u64 = servers.iter().map(|server| u64::from(server.limits.weight)).sum();
+    if weight > balance::MOST_WEIGHT {
+        let most = balance::MOST_WEIGHT;
+        block.fault(
+            at,
+            format!("the weights of a consistent hash must be {most} in all at the most"),
+        );
+        return balance::Ring::new(std::iter::empty());
+    }
+    balance::Ring::new(servers.iter().map(|server| (&*server.text, server.limits.weight)))
+}
+
+/// What one server may not have with this method, or with the other servers.
+fn check_servers(block: &Block, servers: &[Server], method: &Method) {
+    let mut seen = HashSet::new();
+    for server in servers {
+        let at = block.all("server").into_iter().find(|at| {
+            at.arg(0).is_some_and(|text| Server::parse(text).is_ok_and(|it| it.text == server.text))
+        });
+        let fault = |text: String| match at {
+            Some(at) => block.fault(at, text),
+            None => block.fault_here(text),
+        };
+        if !seen.insert(&server.text) {
+            fault(format!("duplicate server \"{server}\": say \"weight=2\" instead"));
+        }
+        if method.knows_backup() {
+            continue;
+        }
+        if server.is_backup {
+            fault("balancing method does not support parameter \"backup\"".to_owned());
+        }
+        if !server.limits.slow_start.is_zero() {
+            fault("balancing method does not support parameter \"slow_start\"".to_owned());
+        }
+    }
+    let has = |is: fn(&&Server) -> bool| servers.iter().any(|server| is(&server));
+    if has(|server| server.is_backup) && !has(|server| !server.is_backup) {
+        block.fault_here("no server but backups: one must be without \"backup\"");
+    }
 }
 
 #[cfg(test)]

@@ -23,10 +23,10 @@ const NOTHING: Duration = Duration::from_secs(3);
 impl Sticky {
     /// Renews leases until `stop`: one task for each process. Users are spread evenly over a third of
     /// the shortest lease, at most 5,000 in a second.
-    pub async fn run(&self, mut stop: Halt) {
+    pub async fn run<T: Copy>(&self, mut stop: Halt<T>) {
         tokio::select! {
             _ = self.renew_for_ever() => {}
-            () = stop.heard() => {}
+            _ = stop.heard() => {}
         }
     }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::route::group::Limits;
 
 const CONF: &str = r#"
     upstream old { server 192.0.2.1; }
@@ -26,7 +27,7 @@ const CONF: &str = r#"
 fn read(conf: &str) -> (Table, Vec<String>) {
     let block = Block::parse(conf);
     let groups = block.blocks("upstream").into_iter().map(|block| {
-        let group = Group::read(block);
+        let group = Group::read(block, &Limits::default());
         (group.name.clone(), Arc::new(group))
     });
     let groups = Arc::new(groups.collect());

@@ -1,0 +1,29 @@
+//! How the servers of upstreams are: what logins and checks have found out, for all workers, and
+//! across reloads.
+//!
+//! **In and out.** [`Servers`] knows every group by its name; a [`Group`](super::Group) takes its own
+//! [`Ward`] from there and asks it which server is next. A login that is sent somewhere holds a
+//! [`Slot`], and says through it how it went. [`check`] asks servers by itself.
+//!
+//! **Promises.**
+//! - Nothing is kept twice: two workers, and two configurations, see the same counts.
+//! - What is known is bounded by the configuration: servers that are gone from it are forgotten with
+//!   their last connection, and of one server no more than 64 addresses are kept.
+
+pub mod check;
+mod greeting;
+mod passive;
+pub mod probe;
+pub mod servers;
+mod service;
+mod slot;
+mod ward;
+
+#[cfg(test)]
+mod tests;
+
+pub use greeting::hold_for_any;
+pub use servers::Servers;
+pub use service::Fit;
+pub use slot::Slot;
+pub use ward::{Ward, Wish};
