@@ -56,6 +56,8 @@ pub struct Client {
     spelling: Vec<String>,
     spelled: OnceCell<Extensions>,
     idle: Arc<Idle>,
+    #[cfg(test)]
+    wire: Option<super::stub::Wire>,
 }
 
 /// TLS with the origin, and the name it is to prove.
@@ -114,7 +116,24 @@ impl Client {
     /// `spelling` holds the header names whose case matters to the origin.
     pub fn new(origin: Place, names: Names, spelling: Vec<String>) -> Self {
         let (spelled, idle) = (OnceCell::new(), Arc::default());
-        Self { origin, names, tls: None, strict: false, spelling, spelled, idle }
+        Self {
+            origin,
+            names,
+            tls: None,
+            strict: false,
+            spelling,
+            spelled,
+            idle,
+            #[cfg(test)]
+            wire: None,
+        }
+    }
+
+    /// Asks a stub in memory instead, which knows no time but tokio's.
+    #[cfg(test)]
+    #[must_use]
+    pub fn wired(self, wire: super::stub::Wire) -> Self {
+        Self { wire: Some(wire), ..self }
     }
 
     /// Asks over TLS, which the origin must do as `host`.
@@ -197,6 +216,10 @@ impl Client {
 
     /// Opens a connection, to each address in turn until one takes it.
     async fn connect(&self, within: Duration, server: &mut String) -> Result<Kept, Cause> {
+        #[cfg(test)]
+        if let Some(wire) = &self.wire {
+            return shake_hands(wire.connect(), self.strict, server.clone()).await;
+        }
         let endpoints = match &self.origin {
             Place::Fixed(endpoint) => vec![endpoint.clone()],
             Place::Named { host, port } => {

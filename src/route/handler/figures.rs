@@ -50,6 +50,11 @@ impl Figures {
         self.metrics.counter(&LOOKUP_HEDGES, &[&self.handler]).inc();
     }
 
+    /// It is configured no more.
+    pub fn gone(&self) {
+        self.metrics.forget(&HANDLER_UP, &[&self.handler]);
+    }
+
     pub fn up(&self, is_up: bool) {
         self.metrics.gauge(&HANDLER_UP, &[&self.handler]).set(i64::from(is_up));
     }

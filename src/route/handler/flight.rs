@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
@@ -20,10 +20,15 @@ pub struct Outcome {
 
 type Landing = watch::Receiver<Option<Arc<Outcome>>>;
 
+type Landed = watch::Sender<Option<Arc<Outcome>>>;
+
+/// Each by its key, with its number.
+type Board = HashMap<Box<[u8]>, (u64, Weak<Landed>)>;
+
 /// The questions that are on their way, by all that the answer may hang on.
 #[derive(Default)]
 pub struct Flights {
-    all: Mutex<HashMap<Box<[u8]>, (u64, Landing)>>,
+    all: Mutex<Board>,
     last: AtomicU64,
 }
 
@@ -31,8 +36,8 @@ impl Flights {
     /// What `ask` comes to, or what another's question of the same `key` comes to, if that is on its
     /// way already.
     ///
-    /// It is a task of its own, so nobody who leaves takes it from the others. Should it die, those
-    /// who wait ask anew.
+    /// It is a task of its own, so nobody who leaves takes it from the others; with the last one it
+    /// ends. Should it die, those who wait ask anew.
     pub async fn share<F>(self: &Arc<Self>, key: &[u8], ask: impl Fn() -> F) -> Arc<Outcome>
     where
         F: Future<Output = Outcome> + Send + 'static,
@@ -51,23 +56,26 @@ impl Flights {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let mut all = self.all();
-        if let Some((_, landing)) = all.get(key) {
-            return landing.clone();
+        if let Some(landed) = all.get(key).and_then(|(_, landed)| landed.upgrade()) {
+            return landed.subscribe();
         }
-        let (sender, landing) = watch::channel(None);
+        let (landed, landing) = watch::channel(None);
+        let landed = Arc::new(landed);
         let number = self.last.fetch_add(1, Ordering::Relaxed);
-        all.insert(key.into(), (number, landing.clone()));
+        all.insert(key.into(), (number, Arc::downgrade(&landed)));
         drop(all);
-        let flight = Flight { own: Arc::clone(self), key: key.into(), number, sender };
+        let flight = Flight { own: Arc::clone(self), key: key.into(), number, landed };
         let asked = ask();
         tasks::spawn("lookup", async move {
-            let outcome = asked.await;
-            flight.sender.send_replace(Some(Arc::new(outcome)));
+            tokio::select! {
+                outcome = asked => drop(flight.landed.send_replace(Some(Arc::new(outcome)))),
+                () = flight.landed.closed() => {}
+            }
         });
         landing
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, (u64, Landing)>> {
+    fn all(&self) -> MutexGuard<'_, Board> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +85,7 @@ struct Flight {
     own: Arc<Flights>,
     key: Box<[u8]>,
     number: u64,
-    sender: watch::Sender<Option<Arc<Outcome>>>,
+    landed: Arc<Landed>,
 }
 
 impl Drop for Flight {

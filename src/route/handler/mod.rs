@@ -291,7 +291,8 @@ impl Lookup {
         if !is_open {
             return None;
         }
-        let mut key = Vec::new();
+        let mut key = self.label().as_bytes().to_vec();
+        key.push(b'\n');
         for peer in &self.peers {
             key.extend_from_slice(peer.state.url.as_bytes());
             key.push(b'\n');

@@ -16,9 +16,12 @@ use crate::observe::Metrics;
 #[derive(Clone, Debug, Default)]
 pub struct Registry(Arc<Shared>);
 
+/// By lookup and URL.
+type States = BTreeMap<(Box<str>, Box<str>), Arc<State>>;
+
 #[derive(Debug, Default)]
 struct Shared {
-    states: Mutex<BTreeMap<(Box<str>, Box<str>), Arc<State>>>,
+    states: Mutex<States>,
     restored: Mutex<Vec<Locked>>,
     edges: Arc<Edges>,
     flights: Arc<Flights>,
@@ -47,7 +50,7 @@ impl Registry {
         states.retain(|(_, url), state| {
             let is_used = Arc::strong_count(state) > 1;
             if !is_used {
-                Figures::new(metrics, url).up(false);
+                Figures::new(metrics, url).gone();
             }
             is_used
         });
@@ -130,7 +133,7 @@ impl Registry {
         states.values().filter(is_meant).inspect(|state| state.disable(is_off)).count()
     }
 
-    fn states(&self) -> MutexGuard<'_, BTreeMap<(Box<str>, Box<str>), Arc<State>>> {
+    fn states(&self) -> MutexGuard<'_, States> {
         self.0.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -161,6 +161,7 @@ impl State {
     pub fn adopt(&self, policy: Policy, source: &str) {
         let mut inner = self.inner();
         (inner.policy, inner.source) = (policy, source.into());
+        self.figures.up(inner.aside.is_none() && !inner.disabled);
     }
 
     /// A question goes to it. What becomes of it is to be told to what this gives.

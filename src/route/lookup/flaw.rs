@@ -54,15 +54,6 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// Whether another handler may do better.
-    pub fn is_worth_another_try(&self) -> bool {
-        match self {
-            // It knows the login, and has made up its mind.
-            Self::WaitsForEver(_) => false,
-            _ => true,
-        }
-    }
-
     /// Whether the handler is at fault whoever logs in, and not in this one answer.
     pub fn is_general(&self) -> bool {
         match self {

@@ -139,10 +139,13 @@ impl Settings {
             },
             ..usual
         };
-        for (name, is_nle) in [("temporary", true), ("master", true), ("pass_client_cert", false)] {
-            if let Some(at) = block.statement(name)
-                && is_nle != (protocol == Protocol::Nle)
-            {
+        let is_nle = protocol == Protocol::Nle;
+        for (name, is_idle) in [
+            ("temporary", !is_nle),
+            ("master", !is_nle),
+            ("pass_client_cert", is_nle && settings.pass_client_cert),
+        ] {
+            if let Some(at) = block.statement(name).filter(|_| is_idle) {
                 let text = format!("\"{name}\" has no meaning for this lookup's \"protocol\"");
                 block.fault(at, text);
             }
