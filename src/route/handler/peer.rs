@@ -50,7 +50,14 @@ impl Peer {
     }
 
     fn error(&self, server: String, flaw: impl Into<Flaw>) -> Error {
-        Error { what: self.way.name(), server, flaw: flaw.into() }
+        let flaw = match flaw.into() {
+            // Directives are called otherwise in a block of their own.
+            Flaw::Insecure(text) if !self.state.lookup.is_empty() => {
+                Flaw::Insecure(text.replace("auth_http_ssl_", "ssl_"))
+            }
+            flaw => flaw,
+        };
+        Error { what: self.way.name(), server, flaw }
     }
 }
 

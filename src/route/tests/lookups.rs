@@ -103,7 +103,7 @@ async fn a_servlet_names_the_mailbox_and_not_who_opens_it() {
         let (route, stub) = find_at(reply.clone(), NLE, &attempt).await;
         let route = route.unwrap();
         assert_eq!(route.account.as_deref(), Some(&b"m.rose@example.com"[..]));
-        assert!(route.alias_ok);
+        assert!(route.alias_ok && route.keepable == authzid.is_none());
         assert_eq!(found(Ok(route)).await, want);
         let asked = format!("Auth-User: {}\r\n", authzid.unwrap_or("mrose"));
         assert!(stub.heads()[0].contains(&asked), "{:?}", stub.heads());
@@ -222,5 +222,6 @@ async fn a_servlet_behind_tls_is_verified_unless_that_is_turned_off() {
         let text = find(&router).await;
         assert_eq!(text == "192.0.2.9:1143", is_fine, "{more}: {text}");
         assert_eq!(text.contains("failed in the SSL handshake"), !is_fine, "{text}");
+        assert!(!text.contains("auth_http") && !text.contains("proxy_ssl"), "{text}");
     }
 }

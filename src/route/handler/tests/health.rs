@@ -159,7 +159,7 @@ async fn what_handlers_do_is_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn two_retries_do_not_fall_on_one_moment() {
-    let policy = Policy { max_fails: 1, retry: Duration::from_secs(100), tells: false };
+    let policy = state::Policy { max_fails: 1, retry: Duration::from_secs(100), tells: false };
     let registry = Registry::default();
     let state = registry.state(("a", "b"), (policy, "test"), &Metrics::new());
     let mut due = std::collections::BTreeSet::new();

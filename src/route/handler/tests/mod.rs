@@ -10,6 +10,7 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::config::Block;
+use crate::http::Client;
 use crate::http::stub::{Book, Reply, Stub};
 use crate::memcached::Cache;
 use crate::net::Endpoint;
