@@ -106,6 +106,8 @@ pub mod testing {
             (b'l', crate::route::hold_for_any),
             (b'Y', crate::route::sticky::hold_for_any),
             (b'T', crate::throttle::logins::hold_for_any),
+            (b'N', crate::route::lookup::nle::hold_for_any),
+            (b'Q', crate::route::lookup::nle::serve::hold_for_any),
         ];
 
         /// Gives `input` to the row of `table` that it asks for; says whether there is one.

@@ -14,6 +14,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("route", route::sticky::DIRECTIVES),
     ("route", route::group::directives::DIRECTIVES),
     ("route", route::state::directives::DIRECTIVES),
+    ("route", route::lookup::directives::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("throttle", throttle::logins::directives::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),

@@ -32,6 +32,8 @@ pub const ROUTE: Context = "mail.route";
 pub const MEMCACHED: Context = "memcached";
 /// `lookup NAME { … }` in `mail`.
 pub const LOOKUP: Context = "mail.lookup";
+/// `zm_lookup { … }`, Zimbra's spelling of one.
+pub const ZM_LOOKUP: Context = "zm_lookup";
 /// `route_sql NAME { … }` in `mail`.
 pub const ROUTE_SQL: Context = "mail.route_sql";
 /// `route_ldap NAME { … }` in `mail`.

@@ -14,7 +14,7 @@ the block around it.
 ";
 
 /// The contexts from the outermost in, as the sections go.
-const ORDER: [Context; 10] = [
+const ORDER: [Context; 11] = [
     super::MAIN,
     super::EVENTS,
     super::MAIL,
@@ -23,6 +23,7 @@ const ORDER: [Context; 10] = [
     super::ROUTE,
     super::MEMCACHED,
     super::LOOKUP,
+    super::ZM_LOOKUP,
     super::ROUTE_SQL,
     super::ROUTE_LDAP,
 ];

@@ -41,7 +41,7 @@ use std::sync::Arc;
 pub use block::{Block, Statement};
 pub use directive::{
     Context, Directive, EVENTS, LOOKUP, MAIL, MAIN, MEMCACHED, ROUTE, ROUTE_LDAP, ROUTE_SQL,
-    SERVER, Takes, UPSTREAM,
+    SERVER, Takes, UPSTREAM, ZM_LOOKUP,
 };
 pub use fault::{Faults, Place};
 pub use parse::hold_for_any;
@@ -55,7 +55,8 @@ use parse::Raw;
 pub const DIRECTIVES: &[Directive] = &[Directive {
     name: "include",
     within: &[
-        MAIN, EVENTS, MAIL, SERVER, UPSTREAM, ROUTE, MEMCACHED, LOOKUP, ROUTE_SQL, ROUTE_LDAP,
+        MAIN, EVENTS, MAIL, SERVER, UPSTREAM, ROUTE, MEMCACHED, LOOKUP, ZM_LOOKUP, ROUTE_SQL,
+        ROUTE_LDAP,
     ],
     takes: Takes::Args(1, 1),
     repeats: true,

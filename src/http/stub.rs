@@ -1,15 +1,18 @@
 //! A scripted HTTP server for tests: what it was asked, how often it was connected to.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::names::{Answer, Resolve};
@@ -23,6 +26,8 @@ pub enum Reply {
     Keep(String),
     /// Write this and hang up.
     Close(String),
+    /// Write this after so long, and read on.
+    Later(Duration, String),
     /// Say nothing, and keep the connection open.
     Hang,
 }
@@ -107,6 +112,15 @@ impl Stub {
         stub
     }
 
+    /// In memory: what it does takes no time but what it is told to wait.
+    pub fn wire(
+        script: impl Fn(usize, usize, &str) -> Reply + Send + Sync + 'static,
+    ) -> (Self, Wire) {
+        let stub = Self::new(script);
+        let wire = Wire(stub.clone());
+        (stub, wire)
+    }
+
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -139,9 +153,34 @@ impl Stub {
                     stream.write_all(text.as_bytes()).await.unwrap();
                     return;
                 }
+                Reply::Later(wait, text) => {
+                    sleep(wait).await;
+                    // Who has lost its patience is gone.
+                    if stream.write_all(text.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
                 Reply::Hang => {}
             }
         }
+    }
+}
+
+/// The way to a stub in memory.
+#[derive(Clone)]
+pub struct Wire(Stub);
+
+impl Wire {
+    pub fn connect(&self) -> DuplexStream {
+        let (near, far) = duplex(64 * 1024);
+        tasks::spawn("stub", self.0.clone().serve(far));
+        near
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
     }
 }
 

@@ -1,6 +1,8 @@
 //! What to ask and where, as `auth_http` writes it: `[http[s]://]host[:port][/uri]` or
 //! `[http[s]://]unix:/path[:/uri]`.
 
+use std::fmt;
+
 use hyper::http::uri::{InvalidUri, PathAndQuery};
 
 use crate::net::{Endpoint, Place, addr};
@@ -61,6 +63,15 @@ impl Url {
     }
 }
 
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        // The colon tells where a socket's path ends.
+        let end = if matches!(self.origin, Place::Fixed(Endpoint::Unix(_))) { ":" } else { "" };
+        write!(f, "{scheme}://{}{end}{}", self.origin, self.uri)
+    }
+}
+
 fn has_prefix(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
@@ -92,6 +103,7 @@ mod tests {
                 "{text}"
             );
             assert_eq!(url.tls, text.to_lowercase().starts_with("https"), "{text}");
+            assert_eq!(Url::parse(&url.to_string()).unwrap(), url, "{text}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What all routers of this gatepost share, and what outlives a reload.
 
 use super::group::Group;
+use super::handler::Registry;
 use super::health::Servers;
 use super::health::check::{Checks, Patient};
 use super::health::servers::Shared;
@@ -25,6 +26,8 @@ pub struct Fleet {
     pub cache: Cache,
     /// Where orders to all gateposts are said and heard.
     pub bus: Bus,
+    /// What is known of the lookup handlers.
+    pub handlers: Registry,
     pub metrics: Metrics,
     /// The sessions that are logged in here.
     pub presence: Presence,
@@ -69,6 +72,7 @@ impl Fleet {
         let servers = Servers::new(store.clone(), shared);
         let checks = Checks::default();
         Self {
+            handlers: Registry::default(),
             cache,
             bus,
             metrics,

@@ -36,6 +36,8 @@ pub enum Fault {
     Value(String),
     #[error("unknown \"{variable}\" variable in header \"{name}\"{}", hint(near))]
     Unknown { name: String, variable: String, near: Option<&'static str> },
+    #[error("a variable in header \"{0}\", which is the same for every session")]
+    Varies(String),
     #[error("invalid variable name in header \"{0}\": a \"$\" by itself is \"${{dollar}}\"")]
     Variable(String),
 }
@@ -68,6 +70,22 @@ impl Header {
         })?;
         let value = if template.is_fixed() { Value::Fixed(fixed) } else { Value::Filled(template) };
         Ok(Self { name: own(), known, value })
+    }
+
+    /// Itself, unless it holds a variable.
+    pub fn check_fixed(self) -> Result<Self, Fault> {
+        match self.value {
+            Value::Fixed(_) => Ok(self),
+            Value::Filled(_) => Err(Fault::Varies(self.name)),
+        }
+    }
+
+    /// The header, where it is the same for every session.
+    pub fn fixed(&self) -> Option<(HeaderName, HeaderValue)> {
+        match &self.value {
+            Value::Fixed(value) => Some((self.known.clone(), value.clone())),
+            Value::Filled(_) => None,
+        }
     }
 
     /// The header for the session of `line` as it is at `now`. A variable without a value leaves

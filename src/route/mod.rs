@@ -1,36 +1,39 @@
 //! # route: which upstream does this login go to?
 //!
-//! Asks, in this order, the `route` table and the lookup handler at `auth_http`; the first that
-//! knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
+//! Asks, in this order, the `route` table, each `lookup`, and the lookup handlers at `auth_http`; the
+//! first that knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
 //!
 //! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
 //! a [`Route`]: whose [`Targets`] are the addresses to try in order, what name and password to use
 //! there, and what else a handler said of it. Or it gives [`NotFound`]: what the client is told and
 //! what the log is told. What went wrong on the way and did no harm is told as it happens.
 //!
-//! **Directives.** `auth_http` and its kin, `route`, `upstream`, `resolver`, in [`directives`].
+//! **Directives.** `auth_http` and its kin, `route`, `upstream`, `resolver`, in [`directives`];
+//! `lookup` and `zm_lookup` in [`lookup`].
 //!
 //! **Promises.**
-//! - A password goes to the handler at `auth_http` and nowhere else; no error holds one.
-//! - What is found for one attempt is never given to another.
+//! - A password goes to the handlers at `auth_http`, to those of a `lookup` with `send_password on`,
+//!   and nowhere else; no error holds one.
+//! - What is found for an attempt that shows a secret to a handler is never given to another.
 //! - Nothing that a client says names a file, or a server that its row does not leave open.
 //! - A host's name is resolved again when its answer has aged; an address that cannot be reached
 //!   leaves the next one to be tried.
 //!
 //! **Limits.** With an authorization identity, the table is asked for that name (whose mailbox it
-//! is) and the handler for the authentication identity (whose password it is). No cache, handlers
-//! of equal weight.
+//! is), as is Zimbra's servlet, and a handler of `auth_http` for the authentication identity (whose
+//! password it is).
 
+mod ask;
 mod asker;
 mod balance;
 pub mod directives;
 pub mod fleet;
 pub mod group;
-mod handler;
+pub mod handler;
 mod header;
 pub mod health;
 pub mod lock;
-mod lookup;
+pub mod lookup;
 pub mod maintenance;
 pub mod order;
 pub mod presence;
@@ -57,10 +60,8 @@ use crate::observe::Level;
 use crate::observe::access::Line;
 use crate::tls::client::Connectors;
 use crate::tls::directives::Mode;
-use group::Server;
-use handler::{Handler, Ruling};
+use handler::Handler;
 use header::Header;
-use lookup::{Accepted, Refused};
 use table::{Destination, Found, Table};
 
 /// Finds routes for the logins of one virtual host. Shared by its sessions.
@@ -77,7 +78,7 @@ pub struct Router {
 #[derive(Debug)]
 enum Source {
     Table(Arc<Table>),
-    Handler(Box<Handler>),
+    Handler(Handler),
 }
 
 /// Where a login goes, and as whom.
@@ -104,6 +105,10 @@ pub struct Route {
     /// The answer hung on nothing but the names in the question: no secret was shown, none came back.
     /// Such a one may be kept for the next login.
     pub keepable: bool,
+    /// The account by its own name, where a handler has told it (`Auth-User`).
+    pub account: Option<Box<[u8]>>,
+    /// The name that was looked up stands for `account` whoever asks (`Auth-Cache-Alias`).
+    pub alias_ok: bool,
     verifier: Option<Secret>,
 }
 
@@ -135,6 +140,12 @@ pub enum Error {
     Handler(#[from] handler::Error),
     #[error(transparent)]
     Nowhere(#[from] table::Nowhere),
+    /// A handler was set aside, or is back: no login was decided by it.
+    #[error("{0}")]
+    Edge(handler::Edge),
+    /// In words that the client does not hear.
+    #[error("lookup handler {handler}: \"{denied}\"")]
+    Denied { handler: String, denied: handler::Denied },
     #[error("no route for this login")]
     Unknown,
 }
@@ -143,8 +154,10 @@ impl Error {
     /// Unknown names are everyday; the others want mending.
     pub fn level(&self) -> Level {
         match self {
+            Self::Edge(edge) if edge.is_back() => Level::Notice,
+            Self::Edge(_) => Level::Crit,
             Self::Handler(_) | Self::Nowhere(_) => Level::Error,
-            Self::Unknown => Level::Info,
+            Self::Denied { .. } | Self::Unknown => Level::Info,
         }
     }
 
@@ -152,8 +165,10 @@ impl Error {
         match self {
             // nginx says "internal server error" and hangs up. But the fault is the handler's, it
             // will pass, and the client shall not doubt its password.
-            Self::Handler(_) => Refusal::new(Kind::Unavailable),
-            Self::Nowhere(_) | Self::Unknown => Refusal::new(Kind::BadCredentials),
+            Self::Handler(_) | Self::Edge(_) => Refusal::new(Kind::Unavailable),
+            Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown => {
+                Refusal::new(Kind::BadCredentials)
+            }
         }
     }
 }
@@ -176,9 +191,8 @@ impl Router {
         if let Some(table) = settings.table.as_ref().filter(|table| !table.is_empty()) {
             sources.push(Source::Table(Arc::clone(table)));
         }
-        if let Some(handler) = Handler::new(settings, names, connectors)? {
-            sources.push(Source::Handler(Box::new(handler)));
-        }
+        let handlers = Handler::all(settings, names, connectors, fleet)?;
+        sources.extend(handlers.into_iter().map(Source::Handler));
         for group in settings.groups.values() {
             group.join(&fleet.servers);
         }
@@ -252,51 +266,6 @@ impl Router {
         Ok(Some(route))
     }
 
-    async fn ask(
-        &self,
-        handler: &Handler,
-        attempt: &Attempt,
-        asker: &Asker,
-        tell: &(dyn Fn(Error) + Sync),
-    ) -> Result<Route, NotFound> {
-        let tell = |error| tell(Error::Handler(error));
-        match handler.ask(attempt, asker, &tell).await.map_err(Error::from)? {
-            // Credentials of the handler's own may act for anybody, and so may those of the master,
-            // who logs in where the client has none to pass. A handler written for nginx has never
-            // heard of the name that the client asked to act for.
-            Ruling::Accepted(accepted, _)
-                if attempt.authzid.is_some() && !is_own_login(attempt, &accepted) =>
-            {
-                Err(NotFound {
-                    refusal: Refusal::new(Kind::Forbidden),
-                    cause: None,
-                    keepable: false,
-                })
-            }
-            Ruling::Accepted(accepted, handler) => {
-                let servers = Arc::new([Server::at(accepted.server)]);
-                Ok(Route {
-                    user: accepted.user,
-                    secret: accepted.secret,
-                    is_checked: true,
-                    handler: Some(handler.into()),
-                    security: accepted.security,
-                    master: accepted.master,
-                    verifier: accepted.verifier,
-                    ..self.route(Targets::new(servers, 0, &self.names))
-                })
-            }
-            Ruling::Refused(Refused { text, code, sasl, wait }) => {
-                let refusal = Refusal::new(Kind::BadCredentials).with_text(text);
-                // The challenge is for who can answer it.
-                let sasl = sasl.filter(|_| attempt.mechanism.brings_token());
-                // As nginx: who is not made to wait is sent away.
-                let refusal = Refusal { code, sasl, wait, close: wait.is_zero(), ..refusal };
-                Err(NotFound { refusal, cause: None, keepable: false })
-            }
-        }
-    }
-
     fn route(&self, targets: Targets) -> Route {
         Route {
             targets,
@@ -310,17 +279,11 @@ impl Router {
             master: false,
             origin: Origin::Fresh,
             keepable: false,
+            account: None,
+            alias_ok: false,
             verifier: None,
         }
     }
-}
-
-/// Whether the upstream gets to judge the client's own credentials.
-fn is_own_login(attempt: &Attempt, accepted: &Accepted) -> bool {
-    (attempt.mechanism.brings_password() || attempt.mechanism.brings_token())
-        && accepted.user.is_none()
-        && accepted.secret.is_none()
-        && !accepted.master
 }
 
 impl Route {

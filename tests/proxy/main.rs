@@ -29,6 +29,7 @@ mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod lookups;
 mod masters;
 mod mechanisms;
 mod monitoring;

@@ -295,3 +295,50 @@ async fn names_go_out_as_they_are_spelled_and_in_order() {
     let want = "GET /a?b HTTP/1.1\r\nHost: h\r\nClient-IP: ::1\r\nAuth-SSL: on\r\nX-Other: 1\r\nAccept: */*\r\n\r\n";
     assert_eq!(stub.heads(), [want, want]);
 }
+
+/// Workers share a client, and each has a runtime of its own: a connection works from any of them as
+/// long as the one that made it lives, and is replaced once that is gone.
+#[test]
+fn a_connection_of_another_worker_serves_and_its_end_is_no_failure() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime();
+    let (stub, address) = server.block_on(Stub::tcp(|_, _, _| head(200, &[])));
+    let client = Arc::new(client(&address.to_string()));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = std::thread::spawn(move || server.block_on(stopped).ok());
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let own = Arc::clone(&client);
+    let first = std::thread::spawn(move || {
+        runtime().block_on(async {
+            ask(&own).await.unwrap();
+            ready.send(()).unwrap();
+            gone.await.ok();
+        });
+    });
+    is_ready.recv().unwrap();
+    let second = runtime();
+    second.block_on(async { ask(&client).await.unwrap() });
+    assert_eq!((stub.connections(), stub.heads().len()), (1, 2));
+    drop(go);
+    first.join().unwrap();
+    second.block_on(async { ask(&client).await.unwrap() });
+    assert_eq!((stub.connections(), stub.heads().len()), (2, 3));
+    drop(stop);
+    serving.join().unwrap();
+}
+
+/// A question that nobody waits for any more takes its connection with it.
+#[tokio::test]
+async fn a_question_that_is_dropped_closes_its_connection() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&listener.local_addr().unwrap().to_string());
+    let asked = timeout(Duration::from_millis(50), ask(&client));
+    let (asked, accepted) = tokio::join!(asked, listener.accept());
+    assert!(asked.is_err());
+    let mut text = Vec::new();
+    let (mut stream, _) = accepted.unwrap();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut text);
+    timeout(SOON, read).await.unwrap().ok();
+    assert!(text.starts_with(b"GET /auth"));
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::group::{Group, Groups, Limits};
 use super::header::Header;
+use super::lookup::directives::Settings as Lookup;
 use super::table::Table;
 use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
 use crate::http::Url;
@@ -180,6 +181,8 @@ pub const DIRECTIVES: &[Directive] = &[
 pub struct Settings {
     pub groups: Arc<Groups>,
     pub table: Option<Arc<Table>>,
+    /// `lookup` and `zm_lookup`, in their order.
+    pub lookups: Arc<[Arc<Lookup>]>,
     /// Any of them will do.
     pub auth_http: Arc<[Url]>,
     pub headers: Arc<[Header]>,
@@ -197,6 +200,7 @@ impl Default for Settings {
         Self {
             groups: Arc::default(),
             table: None,
+            lookups: Arc::default(),
             auth_http: Arc::default(),
             headers: Arc::default(),
             timeout: Duration::from_secs(60),
@@ -217,6 +221,7 @@ impl Settings {
         let headers: Vec<_> =
             block.all("auth_http_header").into_iter().filter_map(|at| header(block, at)).collect();
         Self {
+            lookups: lookups(block, &outer.lookups),
             table: table.or_else(|| outer.table.clone()),
             groups,
             auth_http: match block.statement("auth_http") {
@@ -240,8 +245,37 @@ impl Settings {
 
     /// Whether any login can go anywhere: a server without that is a mistake.
     pub fn leads_somewhere(&self) -> bool {
-        !self.auth_http.is_empty() || self.table.as_ref().is_some_and(|table| !table.is_empty())
+        !self.auth_http.is_empty()
+            || !self.lookups.is_empty()
+            || self.table.as_ref().is_some_and(|table| !table.is_empty())
     }
+
+    /// What the main file says outside of `mail`: Zimbra has its `zm_lookup` there.
+    pub fn of_main(main: &Block) -> Self {
+        let lookups = lookups(main, &Arc::default());
+        Self { lookups, ..Self::default() }
+    }
+
+    /// Whether there is a handler that may vouch for logins whose proof no upstream could check.
+    pub fn has_vouching_handler(&self) -> bool {
+        !self.auth_http.is_empty() || self.lookups.iter().any(|lookup| lookup.vouches())
+    }
+
+    /// Whether a name without a domain means the same user whoever says it, to all that are asked.
+    pub fn allows_unqualified(&self) -> bool {
+        self.lookups.iter().all(|lookup| lookup.allow_unqualified)
+    }
+}
+
+/// Those of `block`, and those of the block around it that are called otherwise.
+fn lookups(block: &Block, outer: &Arc<[Arc<Lookup>]>) -> Arc<[Arc<Lookup>]> {
+    let own = Lookup::read_all(block);
+    if own.is_empty() {
+        return Arc::clone(outer);
+    }
+    let is_hidden = |lookup: &&Arc<Lookup>| own.iter().any(|known| known.name == lookup.name);
+    let rest: Vec<_> = outer.iter().filter(|lookup| !is_hidden(lookup)).cloned().collect();
+    own.into_iter().chain(rest).collect()
 }
 
 fn groups(block: &Block) -> Groups {

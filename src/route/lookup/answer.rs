@@ -18,7 +18,7 @@ use crate::tls::directives::Mode;
 pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// What a handler says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Answer {
     Accepted(Accepted),
     /// Ask again after this.
@@ -27,7 +27,7 @@ pub enum Answer {
 }
 
 /// The login may go on, and where.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Accepted {
     pub server: Place,
     /// The name and the password to log in with upstream, where they differ from the client's.
@@ -42,7 +42,7 @@ pub struct Accepted {
 }
 
 /// In the handler's words. Without a wait the session ends.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Refused {
     pub text: String,
     /// `Auth-Error-Code`: `NNN`, or `NNN N.N.N`.
@@ -59,9 +59,7 @@ pub fn answer(status: StatusCode, headers: &HeaderMap, strict: bool) -> Result<A
         let value = headers.get_all(name).iter().next_back().map(HeaderValue::as_bytes);
         value.filter(|value| !value.is_empty())
     };
-    let wait = last("auth-wait")
-        .and_then(number::<u64>)
-        .map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).min(MAX_WAIT));
+    let wait = wait(last("auth-wait"));
     let is_refusing =
         status.is_success() || [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
     if strict && !is_refusing {
@@ -96,24 +94,40 @@ pub fn answer(status: StatusCode, headers: &HeaderMap, strict: bool) -> Result<A
         return Err(Flaw::Failed(status.as_u16()));
     }
     let (Some(server), Some(port)) = (last("auth-server"), last("auth-port")) else {
-        return Err(Flaw::NoServer);
+        return Err(if is_lookup(headers) { Flaw::NoServer } else { Flaw::NoLookup });
     };
     let secret = last("auth-pass").map(Secret::new);
     let security = option("Auth-Upstream-TLS", last("auth-upstream-tls"), MODES)?;
     let master = option("Auth-Upstream-Master", last("auth-upstream-master"), SWITCH)?;
     let master = master.unwrap_or(false);
+    let server = place(server, port)?;
+    let user = last("auth-user").map(Box::from);
+    let verifier = last("auth-verifier").map(Secret::new);
+    Ok(Answer::Accepted(Accepted { server, user, secret, security, master, verifier }))
+}
+
+/// Whether anything in there speaks of a login.
+pub fn is_lookup(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("auth-"))
+}
+
+/// `Auth-Server` and `Auth-Port`.
+pub fn place(server: &[u8], port: &[u8]) -> Result<Place, Flaw> {
     let Some(server) = host(server) else { return Err(Flaw::BadServer(passable(server))) };
     let port = match number::<u16>(port) {
         Some(port) if port > 0 => port,
         _ => return Err(Flaw::BadPort(passable(port))),
     };
-    let server = match server {
+    Ok(match server {
         Host::Address(ip) => Place::Fixed(Endpoint::from(SocketAddr::new(ip, port))),
         Host::Name(host) => Place::Named { host, port },
-    };
-    let user = last("auth-user").map(Box::from);
-    let verifier = last("auth-verifier").map(Secret::new);
-    Ok(Answer::Accepted(Accepted { server, user, secret, security, master, verifier }))
+    })
+}
+
+/// `Auth-Wait`, an hour at the most; none where it is absent or no number.
+pub fn wait(value: Option<&[u8]>) -> Duration {
+    let seconds = value.and_then(number::<u64>);
+    seconds.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).min(MAX_WAIT))
 }
 
 const MODES: &[(&[u8], Mode)] =

@@ -5,7 +5,7 @@ use crate::net::{dns, errno};
 
 /// What was wrong with a handler or its answer. After `auth http server A:P`, it reads as nginx's
 /// log does.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Flaw {
     #[error("is unknown: {0}")]
     Unknown(dns::Error),
@@ -28,8 +28,12 @@ pub enum Flaw {
     /// Under `auth_http_strict on`.
     #[error("sent status {0}")]
     BadStatus(u16),
+    /// In nginx's words. It has said something of the login, but not that.
     #[error("did not send server or port")]
     NoServer,
+    /// A page of something else, most likely.
+    #[error("did not send server or port")]
+    NoLookup,
     #[error("sent invalid server address:\"{0}\"")]
     BadServer(String),
     #[error("sent invalid server port:\"{0}\"")]
@@ -39,18 +43,17 @@ pub enum Flaw {
     BadOption(&'static str, String),
     #[error("sent WAIT {0} times")]
     WaitsForEver(u32),
+    /// It vouches for a password that it was not shown.
+    #[error("sent {0} for a login whose password it has not seen")]
+    Vouches(&'static str),
+    /// It cannot tell now, in its own words.
+    #[error("is in trouble: \"{0}\"")]
+    Temporary(String),
+    #[error("has no handler that is not disabled")]
+    Disabled,
 }
 
 impl Flaw {
-    /// Whether another handler may do better.
-    pub fn is_worth_another_try(&self) -> bool {
-        match self {
-            // It knows the login, and has made up its mind.
-            Self::WaitsForEver(_) => false,
-            _ => true,
-        }
-    }
-
     /// Whether the handler is at fault whoever logs in, and not in this one answer.
     pub fn is_general(&self) -> bool {
         match self {
@@ -63,12 +66,16 @@ impl Flaw {
             | Self::Invalid
             | Self::BadHeader
             | Self::Failed(_)
-            | Self::BadStatus(_) => true,
+            | Self::BadStatus(_)
+            | Self::NoLookup
+            | Self::Temporary(_) => true,
             Self::NoServer
             | Self::BadServer(_)
             | Self::BadPort(_)
             | Self::BadOption(..)
-            | Self::WaitsForEver(_) => false,
+            | Self::WaitsForEver(_)
+            | Self::Vouches(_)
+            | Self::Disabled => false,
         }
     }
 }

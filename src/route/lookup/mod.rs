@@ -10,14 +10,18 @@
 //! - An answer may say how its upstream is to be spoken to (`Auth-Upstream-TLS`), that the master
 //!   user logs in there (`Auth-Upstream-Master`), and what a SCRAM client's proof is held against
 //!   (`Auth-Verifier`).
+//!
+//! Beside it is the protocol of Zimbra's proxy, in [`nle`].
 
 mod answer;
+pub mod directives;
 mod flaw;
+pub mod nle;
 mod question;
 
 pub use answer::{Accepted, Answer, Refused, answer, hold_for_any};
 pub use flaw::{Flaw, own_words};
-pub use question::{NAMES, escape, question};
+pub use question::{Manner, NAMES, escape, question};
 
 #[cfg(test)]
 mod tests;

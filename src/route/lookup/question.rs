@@ -42,25 +42,51 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Headers in the order they are put.
-struct Headers(HeaderMap);
+pub struct Headers(HeaderMap);
 
 impl Headers {
-    fn put(&mut self, name: &'static str, value: HeaderValue) {
+    pub fn with_capacity(count: usize) -> Self {
+        Self(HeaderMap::with_capacity(count))
+    }
+
+    pub fn put(&mut self, name: &'static str, value: HeaderValue) {
         // Inserted in their order, they are sent in it.
         self.0.insert(HeaderName::from_bytes(name.as_bytes()).expect("one of NAMES"), value);
     }
+
+    /// The question, with what is `added` to it.
+    pub fn finish(self, url: &Url, added: &[(HeaderName, HeaderValue)]) -> Request<()> {
+        let mut headers = self.0;
+        for (name, value) in added {
+            if *name == HOST {
+                headers.insert(HOST, value.clone());
+            } else {
+                headers.append(name, value.clone());
+            }
+        }
+        let mut question = Request::new(());
+        *question.uri_mut() = url.uri.clone().into();
+        *question.headers_mut() = headers;
+        question
+    }
 }
 
-/// The question about `attempt`. The client's certificate goes with it if it may.
-pub fn question(
-    url: &Url,
-    attempt: &Attempt,
-    asker: &Asker,
-    passes_certificate: bool,
-) -> Request<()> {
-    let mut headers = Headers(HeaderMap::with_capacity(NAMES.len() + asker.headers.len()));
+/// How a handler is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// The client's certificate goes with the question.
+    pub certificate: bool,
+    /// So does what the client proves itself by.
+    pub password: bool,
+    /// What is added to it.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+}
+
+/// The question about `attempt`.
+pub fn question(url: &Url, attempt: &Attempt, asker: &Asker, manner: Manner<'_>) -> Request<()> {
+    let mut headers = Headers::with_capacity(NAMES.len() + manner.headers.len());
     headers.put("Host", plain(url.host.as_bytes()));
-    login(&mut headers, attempt);
+    login(&mut headers, attempt, manner.password);
     headers.put("Auth-Protocol", HeaderValue::from_static(asker.protocol));
     headers.put("Auth-Login-Attempt", asker.attempt.into());
     headers.put("Client-IP", host(&asker.client));
@@ -89,7 +115,7 @@ pub fn question(
         headers.put("Auth-SSL-Protocol", plain(tls.protocol.as_bytes()));
         headers.put("Auth-SSL-Cipher", plain(tls.cipher.as_bytes()));
         if let Some(certificate) = &tls.certificate {
-            shown(&mut headers, certificate, passes_certificate);
+            shown(&mut headers, certificate, manner.certificate);
         }
     }
     if let Some(authzid) = &attempt.authzid {
@@ -102,26 +128,15 @@ pub fn question(
     if let Some(port) = asker.local.port() {
         headers.put("Server-Port", port.into());
     }
-    let mut headers = headers.0;
-    for (name, value) in &asker.headers {
-        if *name == HOST {
-            headers.insert(HOST, value.clone());
-        } else {
-            headers.append(name, value.clone());
-        }
-    }
-    let mut question = Request::new(());
-    *question.uri_mut() = url.uri.clone().into();
-    *question.headers_mut() = headers;
-    question
+    headers.finish(url, manner.headers)
 }
 
 /// Who it is, and by what proof.
-fn login(headers: &mut Headers, attempt: &Attempt) {
+fn login(headers: &mut Headers, attempt: &Attempt, with_proof: bool) {
     headers.put("Auth-Method", HeaderValue::from_static(attempt.mechanism.method()));
     headers.put("Auth-User", escaped(&attempt.user));
     // nginx, which knows neither, says of EXTERNAL and of no login that the password is empty.
-    if !matches!(attempt.mechanism, Mechanism::ScramSha256 | Mechanism::Gssapi) {
+    if !matches!(attempt.mechanism, Mechanism::ScramSha256 | Mechanism::Gssapi) && with_proof {
         let mut pass = escaped(attempt.secret.reveal());
         pass.set_sensitive(true);
         headers.put("Auth-Pass", pass);
@@ -167,7 +182,7 @@ fn shown(headers: &mut Headers, certificate: &Certificate, passes_certificate: b
 }
 
 /// Text that is passed as it is: what cannot stand in a header becomes `?`.
-fn plain(text: &[u8]) -> HeaderValue {
+pub fn plain(text: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(text).unwrap_or_else(|_| {
         let fit = |byte: &u8| if byte.is_ascii_control() { b'?' } else { *byte };
         let text: Vec<u8> = text.iter().map(fit).collect();
@@ -175,7 +190,7 @@ fn plain(text: &[u8]) -> HeaderValue {
     })
 }
 
-fn escaped(bytes: &[u8]) -> HeaderValue {
+pub fn escaped(bytes: &[u8]) -> HeaderValue {
     let mut text = Vec::with_capacity(bytes.len() * 3);
     escape(bytes, &mut text);
     value(text)

@@ -1,4 +1,5 @@
 mod handlers;
+mod lookups;
 mod proofs;
 
 use std::path::Path;

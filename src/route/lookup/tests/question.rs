@@ -2,7 +2,7 @@ use hyper::Request;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-use super::super::{NAMES, question};
+use super::super::{Manner, NAMES, question};
 use crate::http::Url;
 use crate::login::{Attempt, Envelope, Helo, Mechanism, Secret};
 use crate::net::Endpoint;
@@ -27,7 +27,12 @@ fn asker() -> Asker {
 }
 
 fn asked(attempt: &Attempt, asker: &Asker) -> Request<()> {
-    question(&Url::parse("127.0.0.1:8080/auth").unwrap(), attempt, asker, false)
+    let url = Url::parse("127.0.0.1:8080/auth").unwrap();
+    question(&url, attempt, asker, manner(asker, false))
+}
+
+fn manner(asker: &Asker, certificate: bool) -> Manner<'_> {
+    Manner { certificate, password: true, headers: &asker.headers }
 }
 
 /// A question as lines, its names as they are spelled.
@@ -254,11 +259,11 @@ fn tells_all_it_knows_in_order() {
         b"x-key: 1",
         b"x-key: 2",
     ];
-    check(&question(&url, &attempt, &asker, true), want);
+    check(&question(&url, &attempt, &asker, manner(&asker, true)), want);
     // Only where it is asked for.
     let is_certificate = |line: &&&[u8]| line.starts_with(b"Auth-SSL-Cert:");
     let want: Vec<_> = want.iter().filter(|line| !is_certificate(line)).copied().collect();
-    check(&question(&url, &attempt, &asker, false), &want);
+    check(&question(&url, &attempt, &asker, manner(&asker, false)), &want);
 }
 
 #[test]
@@ -266,7 +271,8 @@ fn who_shows_no_certificate_has_none_to_tell_of() {
     let (attempt, mut asker) = known();
     let certificate = Certificate { verify: "NONE".to_owned(), ..Certificate::default() };
     asker.tls.as_mut().unwrap().certificate = Some(certificate);
-    let question = question(&Url::parse("localhost").unwrap(), &attempt, &asker, true);
+    let question =
+        question(&Url::parse("localhost").unwrap(), &attempt, &asker, manner(&asker, true));
     let told: Vec<_> = shown(&question)
         .into_iter()
         .map(|line| String::from_utf8(line).unwrap())
