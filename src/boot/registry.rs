@@ -10,6 +10,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("proxy", proxy::DIRECTIVES),
     ("proxy", proxy::kerberos::directives::DIRECTIVES),
     ("route", route::DIRECTIVES),
+    ("route", route::source::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),
 ];

@@ -1,5 +1,6 @@
 //! What all routers of this gatepost share, and what outlives a reload.
 
+use super::source::Home;
 use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
 use crate::observe::Metrics;
@@ -12,10 +13,12 @@ pub struct Fleet {
     /// Where orders to all gateposts are said and heard.
     pub bus: Bus,
     pub metrics: Metrics,
+    /// Where files, databases and directories are asked.
+    pub sources: Home,
 }
 
 impl Fleet {
     pub fn new(cache: Cache, metrics: Metrics) -> Self {
-        Self { bus: Bus::new(cache.clone()), cache, metrics }
+        Self { bus: Bus::new(cache.clone()), cache, metrics, sources: Home::default() }
     }
 }

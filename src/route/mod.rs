@@ -1,7 +1,7 @@
 //! # route: which upstream does this login go to?
 //!
-//! Asks, in this order, the `route` table and the lookup handler at `auth_http`; the first that
-//! knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
+//! Asks, in this order unless `route_order` has another, the `route` table, the [`source`]s by name
+//! and the lookup handler at `auth_http`; the first that knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
 //!
 //! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
 //! a [`Route`]: whose [`Targets`] are the addresses to try in order, what name and password to use
@@ -29,6 +29,7 @@ mod handler;
 mod header;
 mod lookup;
 pub mod order;
+pub mod source;
 mod table;
 mod template;
 
@@ -53,6 +54,9 @@ use group::Server;
 use handler::{Handler, Ruling};
 use header::Header;
 use lookup::{Accepted, Refused};
+use source::Named;
+use source::answer::Answer;
+use source::order::Step;
 use table::{Destination, Found, Table};
 
 /// Finds routes for the logins of one virtual host. Shared by its sessions.
@@ -70,6 +74,8 @@ pub struct Router {
 enum Source {
     Table(Arc<Table>),
     Handler(Box<Handler>),
+    /// A file, a database or a directory.
+    Named(Arc<Named>),
 }
 
 /// Where a login goes, and as whom.
@@ -127,6 +133,8 @@ pub enum Error {
     Handler(#[from] handler::Error),
     #[error(transparent)]
     Nowhere(#[from] table::Nowhere),
+    #[error(transparent)]
+    Source(#[from] source::Error),
     #[error("no route for this login")]
     Unknown,
 }
@@ -135,7 +143,7 @@ impl Error {
     /// Unknown names are everyday; the others want mending.
     pub fn level(&self) -> Level {
         match self {
-            Self::Handler(_) | Self::Nowhere(_) => Level::Error,
+            Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) => Level::Error,
             Self::Unknown => Level::Info,
         }
     }
@@ -144,7 +152,7 @@ impl Error {
         match self {
             // nginx says "internal server error" and hangs up. But the fault is the handler's, it
             // will pass, and the client shall not doubt its password.
-            Self::Handler(_) => Refusal::new(Kind::Unavailable),
+            Self::Handler(_) | Self::Source(_) => Refusal::new(Kind::Unavailable),
             Self::Nowhere(_) | Self::Unknown => Refusal::new(Kind::BadCredentials),
         }
     }
@@ -165,11 +173,22 @@ impl Router {
         fleet: &Fleet,
     ) -> Result<Self, String> {
         let mut sources = Vec::new();
-        if let Some(table) = settings.table.as_ref().filter(|table| !table.is_empty()) {
-            sources.push(Source::Table(Arc::clone(table)));
-        }
-        if let Some(handler) = Handler::new(settings, names, connectors)? {
-            sources.push(Source::Handler(Box::new(handler)));
+        for step in settings.order.iter() {
+            match step {
+                Step::Table => {
+                    let table = settings.table.as_ref().filter(|table| !table.is_empty());
+                    sources.extend(table.map(|table| Source::Table(Arc::clone(table))));
+                }
+                Step::AuthHttp => {
+                    let handler = Handler::new(settings, names, connectors)?;
+                    sources.extend(handler.map(|handler| Source::Handler(Box::new(handler))));
+                }
+                Step::Named(name) => {
+                    let plan = settings.plans.iter().find(|plan| plan.name == *name);
+                    let plan = plan.expect("an order names what there is");
+                    sources.push(Source::Named(plan.open(connectors, fleet)?));
+                }
+            }
         }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
         Ok(Self { sources, headers, names, fleet: fleet.clone() })
@@ -188,16 +207,39 @@ impl Router {
         asker: &Asker,
         tell: &(dyn Fn(Error) + Sync),
     ) -> Result<Route, NotFound> {
+        self.ask_sources(attempt, asker, tell).await
+    }
+
+    /// Asks one source after the other until one knows. A failure ends it: who comes next might send
+    /// the user elsewhere, or say that there is none.
+    async fn ask_sources(
+        &self,
+        attempt: &Attempt,
+        asker: &Asker,
+        tell: &(dyn Fn(Error) + Sync),
+    ) -> Result<Route, NotFound> {
+        // What is at hand is asked again at every login; what was asked of others is worth keeping,
+        // unless it hangs on more than the names.
+        let (mut has_cost, mut hangs_on_names) = (false, true);
         for source in &self.sources {
             let found = match source {
                 Source::Table(table) => self.look_up(table, attempt)?,
                 Source::Handler(handler) => Some(self.ask(handler, attempt, asker, tell).await?),
+                Source::Named(named) => {
+                    has_cost |= named.is_remote();
+                    hangs_on_names &= !named.hangs_on_client();
+                    let answer = named.find(attempt, asker).await.map_err(Error::from)?;
+                    answer.map(|answer| self.lead(answer, attempt))
+                }
             };
             if let Some(route) = found {
-                return Ok(route);
+                let is_secret = matches!(source, Source::Handler(_)) || route.secret.is_some();
+                let keepable = route.keepable || has_cost && !is_secret;
+                return Ok(Route { keepable: keepable && hangs_on_names, ..route });
             }
         }
-        Err(Error::Unknown.into())
+        // A handler gives a ruling, never "unknown": so nobody here was shown a password.
+        Err(NotFound { keepable: hangs_on_names, ..Error::Unknown.into() })
     }
 
     /// A kept route has failed at the first step, or its upstream does not know the user: forgets it,
@@ -218,6 +260,12 @@ impl Router {
         let Some(Found { to, login }) = table.find(attempt.mailbox()).map_err(Error::from)? else {
             return Ok(None);
         };
+        Ok(Some(self.lead(Answer::of(to, login), attempt)))
+    }
+
+    /// The route that a table's or a directory's row makes.
+    fn lead(&self, answer: Answer, attempt: &Attempt) -> Route {
+        let Answer { to, login, authzid, security, secret } = answer;
         let mut route = match to {
             Destination::Group(group) => {
                 Route { group: Some(Arc::clone(&group)), ..self.route(group.targets(&self.names)) }
@@ -228,10 +276,15 @@ impl Router {
         match attempt.authzid {
             // Nobody logs in: what a recipient is called upstream names no sender.
             _ if attempt.mechanism == Mechanism::Unasked => {}
-            Some(_) => route.authzid = login,
+            Some(_) => route.authzid = authzid.or(login),
             None => route.user = login,
         }
-        Ok(Some(route))
+        route.security = security;
+        // Nobody here has seen the client's own password: one in its place would let anybody in. It
+        // is for those who have proved themselves without one.
+        let brings_own = attempt.mechanism.brings_password() || attempt.mechanism.brings_token();
+        route.secret = secret.filter(|_| !brings_own && attempt.mechanism != Mechanism::Unasked);
+        route
     }
 
     async fn ask(

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::group::{Group, Groups};
 use super::header::Header;
+use super::source::order::{self, Step};
+use super::source::{Plans, SOURCES, directives};
 use super::table::Table;
 use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
 use crate::http::Url;
@@ -174,6 +176,10 @@ pub const DIRECTIVES: &[Directive] = &[
 pub struct Settings {
     pub groups: Arc<Groups>,
     pub table: Option<Arc<Table>>,
+    /// Files, databases and directories, as they are written.
+    pub plans: Plans,
+    /// Who is asked after whom.
+    pub order: Arc<[Step]>,
     /// Any of them will do.
     pub auth_http: Arc<[Url]>,
     pub headers: Arc<[Header]>,
@@ -191,6 +197,8 @@ impl Default for Settings {
         Self {
             groups: Arc::default(),
             table: None,
+            plans: Plans::default(),
+            order: order::usual(&[]).into(),
             auth_http: Arc::default(),
             headers: Arc::default(),
             timeout: Duration::from_secs(60),
@@ -208,11 +216,25 @@ impl Settings {
         let groups =
             if block.has("upstream") { Arc::new(groups(block)) } else { Arc::clone(&outer.groups) };
         let table = block.blocks("route").first().map(|rows| Arc::new(Table::read(rows, &groups)));
+        let has_plans = SOURCES.iter().any(|name| block.has(name));
+        let plans = match has_plans {
+            true => directives::read(block, &groups),
+            false => Arc::clone(&outer.plans),
+        };
+        let order = match block.statement("route_order") {
+            Some(at) => order::parse(at.args(), &order::names(&plans))
+                .map_err(|fault| block.fault(at, fault))
+                .map_or_else(|()| Arc::clone(&outer.order), Into::into),
+            None if has_plans => order::usual(&order::names(&plans)).into(),
+            None => Arc::clone(&outer.order),
+        };
         let headers: Vec<_> =
             block.all("auth_http_header").into_iter().filter_map(|at| header(block, at)).collect();
         Self {
             table: table.or_else(|| outer.table.clone()),
             groups,
+            plans,
+            order,
             auth_http: match block.statement("auth_http") {
                 Some(at) => urls(block, at),
                 None => Arc::clone(&outer.auth_http),
@@ -234,7 +256,21 @@ impl Settings {
 
     /// Whether any login can go anywhere: a server without that is a mistake.
     pub fn leads_somewhere(&self) -> bool {
-        !self.auth_http.is_empty() || self.table.as_ref().is_some_and(|table| !table.is_empty())
+        self.order.iter().any(|step| self.has(step))
+    }
+
+    /// Whether logins may be sent somewhere that nobody has checked: all but handlers know of no
+    /// passwords.
+    pub fn trusts_upstreams(&self) -> bool {
+        self.order.iter().any(|step| *step != Step::AuthHttp && self.has(step))
+    }
+
+    fn has(&self, step: &Step) -> bool {
+        match step {
+            Step::Table => self.table.as_ref().is_some_and(|table| !table.is_empty()),
+            Step::AuthHttp => !self.auth_http.is_empty(),
+            Step::Named(_) => true,
+        }
     }
 }
 
