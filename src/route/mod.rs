@@ -185,7 +185,9 @@ impl Router {
                 }
                 Step::Named(name) => {
                     let plan = settings.plans.iter().find(|plan| plan.name == *name);
-                    let plan = plan.expect("an order names what there is");
+                    let Some(plan) = plan else {
+                        return Err(format!("no source \"{name}\""));
+                    };
                     sources.push(Source::Named(plan.open(connectors, fleet)?));
                 }
             }

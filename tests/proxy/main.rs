@@ -41,6 +41,7 @@ mod relay;
 mod reload;
 mod services;
 mod smtp;
+mod sources;
 mod submission;
 mod tls;
 mod tokens;

@@ -1,7 +1,7 @@
 //! # What the live tests stand on
 //!
 //! The real gatepost between clients and servers, each in a folder and on loopback addresses of its
-//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Kdc`], [`Client`], [`Sender`], [`FakeUpstream`],
+//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Postgres`], [`Slapd`], [`Kdc`], [`Client`], [`Sender`], [`FakeUpstream`],
 //! [`FakeLookup`], [`Provider`], [`Ca`].
 //!
 //! **Promises.**
@@ -24,8 +24,10 @@ mod nginx;
 mod oauth;
 mod place;
 mod postfix;
+mod postgres;
 mod process;
 mod sieve;
+mod slapd;
 mod talk;
 mod tls;
 mod tools;
@@ -46,8 +48,10 @@ pub use place::{
     IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SIEVES, SMTP, SMTPS, SUBMISSION, Site, fresh_ip,
 };
 pub use postfix::Postfix;
+pub use postgres::Postgres;
 pub use process::{Run, end, is_alive, pss_kib, rss_kib, run, send, threads, uid};
 pub use sieve::{Said, Sieve};
+pub use slapd::Slapd;
 pub use talk::Talk;
 pub use tls::Tls;
 pub use tools::{Security, Sender, message, sieve_connect};

@@ -178,6 +178,8 @@ pub struct Settings {
     pub table: Option<Arc<Table>>,
     /// Files, databases and directories, as they are written.
     pub plans: Plans,
+    /// Their names and those of `lookup` blocks, as they are written.
+    pub names: Arc<[String]>,
     /// Who is asked after whom.
     pub order: Arc<[Step]>,
     /// Any of them will do.
@@ -198,6 +200,7 @@ impl Default for Settings {
             groups: Arc::default(),
             table: None,
             plans: Plans::default(),
+            names: Arc::default(),
             order: order::usual(&[]).into(),
             auth_http: Arc::default(),
             headers: Arc::default(),
@@ -216,16 +219,16 @@ impl Settings {
         let groups =
             if block.has("upstream") { Arc::new(groups(block)) } else { Arc::clone(&outer.groups) };
         let table = block.blocks("route").first().map(|rows| Arc::new(Table::read(rows, &groups)));
-        let has_plans = SOURCES.iter().any(|name| block.has(name));
-        let plans = match has_plans {
-            true => directives::read(block, &groups),
-            false => Arc::clone(&outer.plans),
+        let has_sources = SOURCES.iter().any(|name| block.has(name));
+        let (plans, names) = match has_sources {
+            true => (directives::read(block, &groups), order::names(block)),
+            false => (Arc::clone(&outer.plans), Arc::clone(&outer.names)),
         };
         let order = match block.statement("route_order") {
-            Some(at) => order::parse(at.args(), &order::names(&plans))
+            Some(at) => order::parse(at.args(), &names)
                 .map_err(|fault| block.fault(at, fault))
                 .map_or_else(|()| Arc::clone(&outer.order), Into::into),
-            None if has_plans => order::usual(&order::names(&plans)).into(),
+            None if has_sources => order::usual(&names).into(),
             None => Arc::clone(&outer.order),
         };
         let headers: Vec<_> =
@@ -234,6 +237,7 @@ impl Settings {
             table: table.or_else(|| outer.table.clone()),
             groups,
             plans,
+            names,
             order,
             auth_http: match block.statement("auth_http") {
                 Some(at) => urls(block, at),
@@ -263,6 +267,11 @@ impl Settings {
     /// passwords.
     pub fn trusts_upstreams(&self) -> bool {
         self.order.iter().any(|step| *step != Step::AuthHttp && self.has(step))
+    }
+
+    /// Whether an answer may choose the upstream's TLS for one login.
+    pub fn may_choose_tls(&self) -> bool {
+        self.order.iter().any(|step| *step != Step::Table && self.has(step))
     }
 
     fn has(&self, step: &Step) -> bool {

@@ -246,35 +246,35 @@ pub const DIRECTIVES: &[Directive] = &[
 
 /// The sources of `block`, in their order. What is wrong with them is recorded there.
 pub fn read(block: &Block, groups: &Arc<Groups>) -> Plans {
-    let mut plans: Vec<Arc<Plan>> = Vec::new();
+    let (mut plans, mut names) = (Vec::new(), Vec::new());
     for at in block.all_of(&SOURCES) {
-        let Some((name, what)) = source(block, at) else { continue };
-        if let Some(fault) = name_fault(&name, &plans) {
+        let Some(name) = at.arg(0) else { continue };
+        if let Some(fault) = name_fault(name, &names) {
             block.fault(at, fault);
-            continue;
         }
-        plans.push(Arc::new(Plan::new(name, what, groups)));
+        names.push(name);
+        if let Some(what) = source(block, at) {
+            plans.push(Arc::new(Plan::new(name.to_owned(), what, groups)));
+        }
     }
     plans.into()
 }
 
-fn name_fault(name: &str, plans: &[Arc<Plan>]) -> Option<String> {
+fn name_fault(name: &str, taken: &[&str]) -> Option<String> {
     let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
     if RESERVED.contains(&name) {
         return Some(format!("\"{name}\" is no name for a source: it stands for another"));
     }
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_fit) {
-        return Some(format!(
-            "invalid name \"{name}\": letters, digits, \"_\", \"-\" and \".\", 64 at most"
-        ));
+        let form = "letters, digits, \"_\", \"-\" and \".\", 64 at most";
+        return Some(format!("invalid name \"{name}\" of a source: {form}"));
     }
-    let is_taken = plans.iter().any(|plan| plan.name == name);
+    let is_taken = taken.contains(&name);
     is_taken.then(|| format!("duplicate source \"{name}\": names are unique over all kinds"))
 }
 
-fn source(block: &Block, at: &Statement) -> Option<(String, What)> {
-    let name = at.arg(0)?.to_owned();
-    let what = match (at.name(), at.block()) {
+fn source(block: &Block, at: &Statement) -> Option<What> {
+    Some(match (at.name(), at.block()) {
         ("route_sql", Some(inner)) => What::Sql(Box::new(sql(inner)?)),
         ("route_ldap", Some(inner)) => What::Ldap(Box::new(ldap(inner)?)),
         ("route_file", None) => {
@@ -282,20 +282,16 @@ fn source(block: &Block, at: &Statement) -> Option<(String, What)> {
                 None | Some("format=hash") => file::Format::Hash,
                 Some("format=map") => file::Format::Map,
                 Some(other) => {
-                    block.fault(
-                        at,
-                        format!(
-                            "invalid parameter \"{other}\", it must be format=hash or format=map"
-                        ),
-                    );
+                    let words = "it must be format=hash or format=map";
+                    block.fault(at, format!("invalid parameter \"{other}\", {words}"));
                     return None;
                 }
             };
-            What::File(file::Plan { name: name.clone(), path: block.conf_path_of(at, 1)?, format })
+            let name = at.arg(0)?.to_owned();
+            What::File(file::Plan { name, path: block.conf_path_of(at, 1)?, format })
         }
         _ => return None,
-    };
-    Some((name, what))
+    })
 }
 
 fn sql(block: &Block) -> Option<sql::Plan> {

@@ -46,8 +46,10 @@ use answer::Answer;
 use fault::Flaw;
 use question::Question;
 
-/// What they are called in a configuration.
-pub const SOURCES: [&str; 3] = ["route_file", "route_sql", "route_ldap"];
+/// The directives that name a source. Those of `lookup` are handlers, and are made elsewhere.
+pub const SOURCES: [&str; 4] = ["route_file", "route_sql", "route_ldap", LOOKUP];
+
+const LOOKUP: &str = "lookup";
 
 /// How long a password may be.
 const MAX_PASSWORD: u64 = 4096;

@@ -1,6 +1,9 @@
 //! `route_order NAME…`: who is asked after whom. Pure.
 
-use super::Plans;
+use std::sync::Arc;
+
+use super::SOURCES;
+use crate::config::Block;
 
 /// One step of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +60,10 @@ fn unknown(name: &str, names: &[String]) -> String {
     }
 }
 
-/// The names of `plans`, and of others that a search may go through.
-pub fn names(plans: &Plans) -> Vec<String> {
-    plans.iter().map(|plan| plan.name.clone()).collect()
+/// The names of all sources of `block`, as they are written.
+pub fn names(block: &Block) -> Arc<[String]> {
+    let all = block.all_of(&SOURCES).into_iter();
+    all.filter_map(|at| at.arg(0)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

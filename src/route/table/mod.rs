@@ -112,6 +112,12 @@ impl Table {
         maps.iter().all(|map| map.is_empty()) && self.regexes.is_empty() && self.default.is_none()
     }
 
+    /// How many patterns are not regexes.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        [&self.logins, &self.domains, &self.trees, &self.below].iter().map(|map| map.len()).sum()
+    }
+
     /// Adds the row `pattern` with its other words, or says what is wrong with it.
     pub fn add<W: AsRef<str>>(
         &mut self,

@@ -1,5 +1,6 @@
 mod handlers;
 mod proofs;
+mod sources;
 
 use std::path::Path;
 use std::sync::Mutex;

@@ -3,6 +3,8 @@
 //! A file that cannot be used at the start is a fault of the configuration. Later it is told once,
 //! and the rows that were read before stay in force; so they do if the file vanishes.
 
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::fmt::Write;

@@ -67,7 +67,9 @@ impl Entry {
     /// The one value of an attribute. Names of attributes are the same in either case.
     fn value(&self, name: &str) -> Result<Option<String>, Flaw> {
         let is_it = |(kind, _): &&(Vec<u8>, _)| kind.eq_ignore_ascii_case(name.as_bytes());
-        let Some((_, values)) = self.attributes.iter().find(is_it) else { return Ok(None) };
+        // Some directories give the values of one attribute in several parts.
+        let found = self.attributes.iter().filter(is_it);
+        let values: Vec<_> = found.flat_map(|(_, values)| values).collect();
         match values.as_slice() {
             [] => Ok(None),
             [one] => match std::str::from_utf8(one) {
@@ -148,6 +150,10 @@ mod tests {
         assert_eq!(row(&[("zimbraMailHost", &[])]), "None None Some(\"143\")");
         assert_eq!(
             row(&[("zimbraMailHost", &[b"a", b"b"])]),
+            "more than one value of an attribute for one login: let there be one"
+        );
+        assert_eq!(
+            row(&[("zimbraMailHost", &[b"a"]), ("ZimbraMailHost", &[b"b"])]),
             "more than one value of an attribute for one login: let there be one"
         );
         assert_eq!(row(&[("uid", &[b"\xff"])]), "attribute \"uid\" is no UTF-8");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{FromSql, ToSql, Type};
@@ -17,9 +17,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::super::answer::{COLUMNS, Row};
 use super::super::fault::{Flaw, chain};
 use super::{Failure, Password, Plan, Query, check_columns, odd_type};
+use crate::observe::tasks;
 
 /// RFC 7301: what PostgreSQL 17 wants to see where TLS comes first.
 const ALPN: &[u8] = b"postgresql";
+
+/// How long it may take to call off a question that took too long.
+const CANCEL: Duration = Duration::from_secs(5);
 
 /// What `url` says of PostgreSQL.
 #[derive(Clone, Debug)]
@@ -53,9 +57,15 @@ impl Target {
     }
 }
 
-#[derive(Debug)]
 pub struct Postgres {
     pool: Pool,
+    tls: Option<Tls>,
+}
+
+impl std::fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Postgres").field("tls", &self.tls.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// TLS that asks for another name than the host's.
@@ -97,22 +107,24 @@ impl Postgres {
         }
         // A connection that was lost is known by itself; so no question is spent on that.
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match tls {
+        let tls = tls.map(|tls| {
+            let mut own = (*tls).clone();
+            own.alpn_protocols = vec![ALPN.to_vec()];
+            let name = plan.tls.as_ref().and_then(|tls| tls.name.clone());
+            Tls { inner: MakeRustlsConnect::new(own), name }
+        });
+        let manager = match &tls {
             None => {
                 config.ssl_mode(SslMode::Disable);
                 Manager::from_config(config, NoTls, how)
             }
             Some(tls) => {
                 config.ssl_mode(SslMode::Require);
-                let mut own = (*tls).clone();
-                own.alpn_protocols = vec![ALPN.to_vec()];
-                let name = plan.tls.as_ref().and_then(|tls| tls.name.clone());
-                let tls = Tls { inner: MakeRustlsConnect::new(own), name };
-                Manager::from_config(config, tls, how)
+                Manager::from_config(config, tls.clone(), how)
             }
         };
         let pool = Pool::builder(manager).max_size(plan.pool).build();
-        Ok(Self { pool: pool.map_err(|error| chain(&error))? })
+        Ok(Self { pool: pool.map_err(|error| chain(&error))?, tls })
     }
 
     pub async fn ask(
@@ -139,12 +151,25 @@ impl Postgres {
                     }
                 }
                 Err(_) => {
+                    self.cancel(&connection);
                     // Its answer may still come, and must not be the next one's.
                     drop(Object::take(connection));
                     return Err(None);
                 }
             }
         }
+    }
+
+    /// The server would work on to the end for nobody, and each such question take one of its places.
+    fn cancel(&self, connection: &Object) {
+        let (token, tls) = (connection.cancel_token(), self.tls.clone());
+        let cancel = async move {
+            let _ = match tls {
+                None => token.cancel_query(NoTls).await,
+                Some(tls) => token.cancel_query(tls).await,
+            };
+        };
+        drop(tasks::spawn("route_sql_cancel", timeout(CANCEL, cancel)));
     }
 }
 
