@@ -290,7 +290,7 @@ fn a_directory_that_is_away_makes_logins_fail_for_now() {
         format!("server ldaps://{};", slapd.tls()),
         format!("server ldap://{};", slapd.addr()),
         format!("server ldapi://{};", slapd.socket()),
-        starttls.clone(),
+        starttls,
     ] {
         if !servers.is_empty() {
             gatepost.reload(&with(&conf(&servers)), &[], GONE);

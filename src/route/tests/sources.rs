@@ -272,7 +272,7 @@ async fn each_question_is_counted_by_what_became_of_it() {
     let shown = metrics.render();
     for (result, count) in [("found", 2), ("unknown", 1), ("failed", 1)] {
         let mut line = "gatepost_route_source_seconds_count".to_owned();
-        let _ = write!(line, "{{source=\"people\",result=\"{result}\"}} {count}\n");
+        let _ = writeln!(line, "{{source=\"people\",result=\"{result}\"}} {count}");
         assert!(shown.contains(&line), "{line}{shown}");
     }
 }
