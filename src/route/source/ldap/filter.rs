@@ -24,6 +24,10 @@ pub enum Fault {
     Unknown(String),
     #[error("the filter is none: see RFC 4515, and mind its brackets")]
     Form,
+    #[error("the login stands in the filter where there is no room for a value")]
+    Place,
+    #[error("the filter is none where %n or %d is empty: have no \"*\" on both of its sides")]
+    Empty,
     #[error("the filter does not hang on the login: put ${{USER}} in it, or %u, %n or %d")]
     Fixed,
 }
@@ -70,10 +74,19 @@ impl Filter {
             parts.push(Part::Text(plain));
         }
         let filter = Self(parts);
-        // Without its brackets it is one as well, for the library; not for the RFC.
-        let sample = filter.fill_with(b"a", b"a", b"a");
-        if !sample.starts_with('(') || ldap3::parse_filter(&sample).is_err() {
+        let is_filter = |sample: &str| {
+            // Without its brackets it is one as well, for the library; not for the RFC.
+            sample.starts_with('(') && ldap3::parse_filter(sample).is_ok()
+        };
+        if !is_filter(&filter.fill_with(b"a", b"a", b"a")) {
             return Err(Fault::Form);
+        }
+        // No client may say which attribute counts.
+        if !is_filter(&filter.fill_with(b"*", b"*", b"*")) {
+            return Err(Fault::Place);
+        }
+        if !is_filter(&filter.fill_with(b"a", b"", b"")) {
+            return Err(Fault::Empty);
         }
         match filter.0.iter().all(|part| matches!(part, Part::Text(_))) {
             true => Err(Fault::Fixed),
@@ -137,8 +150,11 @@ pub fn hold_for_any(input: &[u8]) {
     if let Ok(text) = std::str::from_utf8(input)
         && let Ok(filter) = Filter::parse(text)
     {
-        let filled = filter.fill_with(b"*)(uid=*\\\0", b"(", b")");
-        assert!(ldap3::parse_filter(filled).is_ok(), "{text}");
+        for filled in
+            [filter.fill_with(b"*)(uid=*\\\0", b"(", b")"), filter.fill_with(b"\xff", b"", b"\n")]
+        {
+            assert!(ldap3::parse_filter(filled).is_ok(), "{text}");
+        }
     }
 }
 
@@ -182,6 +198,15 @@ mod tests {
             ("(a=%u", form.to_owned()),
             ("a=%u", form.to_owned()),
             ("", form.to_owned()),
+            (
+                "(%u=a)",
+                "the login stands in the filter where there is no room for a value".to_owned(),
+            ),
+            (
+                "(a=*%d*)",
+                "the filter is none where %n or %d is empty: have no \"*\" on both of its sides"
+                    .to_owned(),
+            ),
             (
                 "(a=b)",
                 "the filter does not hang on the login: put ${USER} in it, or %u, %n or %d"
