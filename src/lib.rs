@@ -108,6 +108,7 @@ pub mod testing {
             (b'T', crate::throttle::logins::hold_for_any),
             (b'N', crate::route::lookup::nle::hold_for_any),
             (b'Q', crate::route::lookup::nle::serve::hold_for_any),
+            (b's', crate::route::source::hold_for_any),
         ];
 
         /// Gives `input` to the row of `table` that it asks for; says whether there is one.

@@ -15,6 +15,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("route", route::group::directives::DIRECTIVES),
     ("route", route::state::directives::DIRECTIVES),
     ("route", route::lookup::directives::DIRECTIVES),
+    ("route", route::source::DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("throttle", throttle::logins::directives::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),

@@ -183,6 +183,12 @@ impl Block {
         self.0.statements.iter().filter(|statement| statement.name() == name).collect()
     }
 
+    /// Every statement of these directives, in the order in which they are written.
+    pub fn all_of(&self, names: &[&str]) -> Vec<&Statement> {
+        names.iter().for_each(|name| self.mark(name));
+        self.0.statements.iter().filter(|statement| names.contains(&statement.name())).collect()
+    }
+
     /// Every block of a directive that takes one.
     pub fn blocks(&self, name: &str) -> Vec<&Self> {
         self.all(name).into_iter().filter_map(Statement::block).collect()

@@ -29,6 +29,7 @@ mod fault;
 mod include;
 mod lex;
 mod parse;
+mod rows;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -45,6 +46,7 @@ pub use directive::{
 };
 pub use fault::{Faults, Place};
 pub use parse::hold_for_any;
+pub use rows::rows;
 pub use value::Cidr;
 
 use block::Shared;

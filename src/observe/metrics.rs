@@ -14,7 +14,8 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::exponential_buckets;
+
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
@@ -23,6 +24,9 @@ use super::labelled::Labelled;
 use super::names::{self, Name};
 use super::sink::write_errors;
 use super::words::words;
+
+/// For those who keep what [`Metrics::histogram`] gives.
+pub use prometheus_client::metrics::histogram::Histogram;
 
 /// The media type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -9,6 +9,7 @@ use super::lock::Locks;
 use super::maintenance::Maintenance;
 use super::order::Order;
 use super::presence::Presence;
+use super::source::Home;
 use super::state::Store;
 use super::state::clock::Clock;
 use super::state::directives::Settings;
@@ -42,6 +43,8 @@ pub struct Fleet {
     /// How the servers of upstreams are.
     pub servers: Servers,
     pub checks: Checks,
+    /// Where files, databases and directories are asked.
+    pub sources: Home,
 }
 
 impl Fleet {
@@ -73,6 +76,7 @@ impl Fleet {
         let checks = Checks::default();
         Self {
             handlers: Registry::default(),
+            sources: Home::default(),
             cache,
             bus,
             metrics,

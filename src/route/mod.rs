@@ -1,7 +1,8 @@
 //! # route: which upstream does this login go to?
 //!
-//! Asks, in this order, the `route` table, each `lookup`, and the lookup handlers at `auth_http`; the
-//! first that knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
+//! Asks, in this order unless `route_order` has another, the `route` table, the [`source`]s and
+//! `lookup`s by name, and the lookup handlers at `auth_http`; the first that knows the login decides.
+//! It knows no protocol: a refusal gets its words elsewhere.
 //!
 //! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
 //! a [`Route`]: whose [`Targets`] are the addresses to try in order, what name and password to use
@@ -37,6 +38,7 @@ pub mod lookup;
 pub mod maintenance;
 pub mod order;
 pub mod presence;
+pub mod source;
 pub mod state;
 pub mod sticky;
 mod table;
@@ -62,6 +64,9 @@ use crate::tls::client::Connectors;
 use crate::tls::directives::Mode;
 use handler::Handler;
 use header::Header;
+use source::Named;
+use source::answer::Answer;
+use source::order::Step;
 use table::{Destination, Found, Table};
 
 /// Finds routes for the logins of one virtual host. Shared by its sessions.
@@ -79,6 +84,8 @@ pub struct Router {
 enum Source {
     Table(Arc<Table>),
     Handler(Handler),
+    /// A file, a database or a directory.
+    Named(Arc<Named>),
 }
 
 /// Where a login goes, and as whom.
@@ -146,6 +153,8 @@ pub enum Error {
     /// In words that the client does not hear.
     #[error("lookup handler {handler}: \"{denied}\"")]
     Denied { handler: String, denied: handler::Denied },
+    #[error(transparent)]
+    Source(#[from] source::Error),
     #[error("no route for this login")]
     Unknown,
 }
@@ -156,7 +165,7 @@ impl Error {
         match self {
             Self::Edge(edge) if edge.is_back() => Level::Notice,
             Self::Edge(_) => Level::Crit,
-            Self::Handler(_) | Self::Nowhere(_) => Level::Error,
+            Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) => Level::Error,
             Self::Denied { .. } | Self::Unknown => Level::Info,
         }
     }
@@ -165,7 +174,7 @@ impl Error {
         match self {
             // nginx says "internal server error" and hangs up. But the fault is the handler's, it
             // will pass, and the client shall not doubt its password.
-            Self::Handler(_) | Self::Edge(_) => Refusal::new(Kind::Unavailable),
+            Self::Handler(_) | Self::Edge(_) | Self::Source(_) => Refusal::new(Kind::Unavailable),
             Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown => {
                 Refusal::new(Kind::BadCredentials)
             }
@@ -188,13 +197,31 @@ impl Router {
         fleet: &Fleet,
     ) -> Result<Self, String> {
         let mut sources = Vec::new();
-        if let Some(table) = settings.table.as_ref().filter(|table| !table.is_empty()) {
-            sources.push(Source::Table(Arc::clone(table)));
-        }
-        let handlers = Handler::all(settings, names, connectors, fleet)?;
-        sources.extend(handlers.into_iter().map(Source::Handler));
+        let mut handlers = Handler::all(settings, names, connectors, fleet)?;
+        let mut handler = |name: Option<&str>| {
+            let at = handlers.iter().position(|handler| handler.name() == name)?;
+            Some(Source::Handler(handlers.swap_remove(at)))
+        };
         for group in settings.groups.values() {
             group.join(&fleet.servers);
+        }
+        for step in settings.order.iter() {
+            match step {
+                Step::Table => {
+                    let table = settings.table.as_ref().filter(|table| !table.is_empty());
+                    sources.extend(table.map(|table| Source::Table(Arc::clone(table))));
+                }
+                Step::AuthHttp => sources.extend(handler(None)),
+                Step::Named(name) => {
+                    let plan = settings.plans.iter().find(|plan| plan.name == *name);
+                    sources.push(match plan {
+                        Some(plan) => Source::Named(plan.open(connectors, fleet)?),
+                        None => {
+                            handler(Some(name)).ok_or_else(|| format!("no source \"{name}\""))?
+                        }
+                    });
+                }
+            }
         }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
         Ok(Self { sources, headers, names, fleet: fleet.clone() })
@@ -213,16 +240,51 @@ impl Router {
         asker: &Asker,
         tell: &(dyn Fn(Error) + Sync),
     ) -> Result<Route, NotFound> {
+        self.ask_sources(attempt, asker, tell).await
+    }
+
+    /// Asks one source after the other until one knows. A failure ends it: who comes next might send
+    /// the user elsewhere, or say that there is none.
+    async fn ask_sources(
+        &self,
+        attempt: &Attempt,
+        asker: &Asker,
+        tell: &(dyn Fn(Error) + Sync),
+    ) -> Result<Route, NotFound> {
+        // What is at hand is asked again at every login; what was asked of others is worth keeping,
+        // unless it hangs on more than the names.
+        let (mut has_cost, mut hangs_on_names) = (false, true);
+        let mut refused = None;
         for source in &self.sources {
             let found = match source {
                 Source::Table(table) => self.look_up(table, attempt, asker)?,
-                Source::Handler(handler) => Some(self.ask(handler, attempt, asker, tell).await?),
+                Source::Handler(handler) => {
+                    match self.ask(handler, attempt, asker, tell).await {
+                        Ok(route) => Some(route),
+                        // It knows nobody of that name: the next may.
+                        Err(unknown) if unknown.keepable => {
+                            refused = Some(unknown);
+                            None
+                        }
+                        Err(other) => return Err(other),
+                    }
+                }
+                Source::Named(named) => {
+                    has_cost |= named.is_remote();
+                    hangs_on_names &= !named.hangs_on_client();
+                    let answer = named.find(attempt, asker).await.map_err(Error::from)?;
+                    answer.map(|answer| self.lead(answer, attempt, asker))
+                }
             };
             if let Some(route) = found {
-                return Ok(route);
+                let is_secret = matches!(source, Source::Handler(_)) || route.secret.is_some();
+                let keepable = route.keepable || has_cost && !is_secret;
+                return Ok(Route { keepable: keepable && hangs_on_names, ..route });
             }
         }
-        Err(Error::Unknown.into())
+        // Who was shown a password has ruled. So nobody here was.
+        let unknown = refused.unwrap_or_else(|| Error::Unknown.into());
+        Err(NotFound { keepable: hangs_on_names, ..unknown })
     }
 
     /// A kept route has failed at the first step, or its upstream does not know the user: forgets it,
@@ -248,6 +310,12 @@ impl Router {
         let Some(Found { to, login }) = table.find(attempt.mailbox()).map_err(Error::from)? else {
             return Ok(None);
         };
+        Ok(Some(self.lead(Answer::of(to, login), attempt, asker)))
+    }
+
+    /// The route that a table's or a directory's row makes.
+    fn lead(&self, answer: Answer, attempt: &Attempt, asker: &Asker) -> Route {
+        let Answer { to, login, authzid, security, secret } = answer;
         let mut route = match to {
             Destination::Group(group) => {
                 let chooser = Chooser::new(attempt.mailbox(), &asker.client, asker.protocol);
@@ -260,10 +328,15 @@ impl Router {
         match attempt.authzid {
             // Nobody logs in: what a recipient is called upstream names no sender.
             _ if attempt.mechanism == Mechanism::Unasked => {}
-            Some(_) => route.authzid = login,
+            Some(_) => route.authzid = authzid.or(login),
             None => route.user = login,
         }
-        Ok(Some(route))
+        route.security = security;
+        // Nobody here has seen the client's own password: one in its place would let anybody in. It
+        // is for those who have proved themselves without one.
+        let brings_own = attempt.mechanism.brings_password() || attempt.mechanism.brings_token();
+        route.secret = secret.filter(|_| !brings_own && attempt.mechanism != Mechanism::Unasked);
+        route
     }
 
     fn route(&self, targets: Targets) -> Route {

@@ -43,6 +43,7 @@ mod relay;
 mod reload;
 mod services;
 mod smtp;
+mod sources;
 mod submission;
 mod tls;
 mod tokens;

@@ -1,8 +1,8 @@
 //! # What the live tests stand on
 //!
 //! The real gatepost between clients and servers, each in a folder and on loopback addresses of its
-//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Kdc`], [`Memcached`], [`Client`], [`Sender`],
-//! [`FakeUpstream`], [`FakeLookup`], [`Provider`], [`Ca`].
+//! own: [`Gatepost`], [`Dovecot`], [`Postfix`], [`Postgres`], [`Slapd`], [`Kdc`], [`Client`], [`Sender`], [`FakeUpstream`],
+//! [`FakeLookup`], [`Provider`], [`Ca`].
 //!
 //! **Promises.**
 //! - No fixed port and no race for one: every party has a 127.x.y.z that no other test run holds.
@@ -25,8 +25,10 @@ mod nginx;
 mod oauth;
 mod place;
 mod postfix;
+mod postgres;
 mod process;
 mod sieve;
+mod slapd;
 mod talk;
 mod tls;
 mod tools;
@@ -49,8 +51,10 @@ pub use place::{
     IMAP, IMAPS, LMTP, POP3, POP3S, SIEVE, SIEVES, SMTP, SMTPS, SUBMISSION, Site, fresh_ip,
 };
 pub use postfix::Postfix;
+pub use postgres::Postgres;
 pub use process::{Run, end, is_alive, pss_kib, rss_kib, run, send, threads, uid};
 pub use sieve::{Said, Sieve};
+pub use slapd::Slapd;
 pub use talk::Talk;
 pub use tls::Tls;
 pub use tools::{Security, Sender, message, sieve_connect};

@@ -207,6 +207,7 @@ impl Plan {
         let doors = doors.collect();
         let identities = self.servers.into_iter().map(|server| server.identity).collect();
         kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
+        kept.fleet.sources.log_to(log.clone());
         Ok(Model { settings: self.settings, doors, log, identities })
     }
 }
@@ -297,7 +298,8 @@ impl<'a> Reader<'a> {
         let route = route::Settings::read(block, &self.route);
         if !route.leads_somewhere() {
             block.fault_here(
-                "no \"route\" and no \"auth_http\" is defined for server, so nobody could log in",
+                "no \"route\", no other source and no \"auth_http\" is defined for server, so nobody \
+                 could log in",
             );
         }
         let tls = tls::Settings::read(block, &self.tls);
@@ -329,13 +331,13 @@ impl<'a> Reader<'a> {
         let lets_everybody_in =
             |plain: &Plain| plain.tells.smtp_auth == SmtpLogin::As(SmtpAuth::Off);
         if words.name == "smtp"
-            && route.table.as_ref().is_some_and(|table| !table.is_empty())
+            && route.trusts_upstreams()
             && settings.smtp.mechanisms != Mechanisms::of(&[Mechanism::Unasked])
             && groups.values().chain([&outer]).any(lets_everybody_in)
         {
             block.fault_here(
-                "\"proxy_smtp_auth off\" with a \"route\" table would let everybody in: nobody would \
-                 check the password; leave it at \"auto\"",
+                "\"proxy_smtp_auth off\" with \"route\" or another source would let everybody in: \
+                 nobody would check the password; leave it at \"auto\"",
             );
         }
         let server = Server {

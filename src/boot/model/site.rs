@@ -39,13 +39,13 @@ impl Server {
         let config = config.map(|(config, _)| config);
         let resolver = names.of(&self.route.resolver, main_log);
         let router = Router::new(&self.route, &resolver, connectors, &kept.fleet)?;
-        let has_handler = !self.route.auth_http.is_empty();
+        let may_choose = self.route.may_choose_tls();
         let mut towards = |group: &str, plain: &Plain| -> Result<Arc<Towards>, String> {
             Ok(Arc::new(Towards {
                 counters: kept.metrics.upstream(group),
                 tells: plain.tells.clone(),
                 security: security(&plain.tls, connectors)?,
-                connector: match has_handler && plain.tls.mode == Mode::Off {
+                connector: match may_choose && plain.tls.mode == Mode::Off {
                     true => connectors.connector(&plain.tls).ok(),
                     false => None,
                 },

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::group::{Group, Groups, Limits};
 use super::header::Header;
 use super::lookup::directives::Settings as Lookup;
+use super::source::order::{self, Step};
+use super::source::{Plans, SOURCES, directives};
 use super::table::Table;
 use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
 use crate::http::Url;
@@ -183,6 +185,12 @@ pub struct Settings {
     pub table: Option<Arc<Table>>,
     /// `lookup` and `zm_lookup`, in their order.
     pub lookups: Arc<[Arc<Lookup>]>,
+    /// Files, databases and directories, as they are written.
+    pub plans: Plans,
+    /// Their names and those of `lookup` blocks, as they are written.
+    pub names: Arc<[String]>,
+    /// Who is asked after whom.
+    pub order: Arc<[Step]>,
     /// Any of them will do.
     pub auth_http: Arc<[Url]>,
     pub headers: Arc<[Header]>,
@@ -201,6 +209,9 @@ impl Default for Settings {
             groups: Arc::default(),
             table: None,
             lookups: Arc::default(),
+            plans: Plans::default(),
+            names: Arc::default(),
+            order: order::usual(&[]).into(),
             auth_http: Arc::default(),
             headers: Arc::default(),
             timeout: Duration::from_secs(60),
@@ -218,12 +229,28 @@ impl Settings {
         let groups =
             if block.has("upstream") { Arc::new(groups(block)) } else { Arc::clone(&outer.groups) };
         let table = block.blocks("route").first().map(|rows| Arc::new(Table::read(rows, &groups)));
+        let lookups = lookups(block, &outer.lookups);
+        let has_sources = SOURCES.iter().any(|name| block.has(name)) || block.has("zm_lookup");
+        let (plans, names) = match has_sources {
+            true => (directives::read(block, &groups), with_lookups(order::names(block), &lookups)),
+            false => (Arc::clone(&outer.plans), Arc::clone(&outer.names)),
+        };
+        let order = match block.statement("route_order") {
+            Some(at) => order::parse(at.args(), &names)
+                .map_err(|fault| block.fault(at, fault))
+                .map_or_else(|()| Arc::clone(&outer.order), Into::into),
+            None if has_sources => order::usual(&names).into(),
+            None => Arc::clone(&outer.order),
+        };
         let headers: Vec<_> =
             block.all("auth_http_header").into_iter().filter_map(|at| header(block, at)).collect();
         Self {
-            lookups: lookups(block, &outer.lookups),
+            lookups,
             table: table.or_else(|| outer.table.clone()),
             groups,
+            plans,
+            names,
+            order,
             auth_http: match block.statement("auth_http") {
                 Some(at) => urls(block, at),
                 None => Arc::clone(&outer.auth_http),
@@ -245,26 +272,63 @@ impl Settings {
 
     /// Whether any login can go anywhere: a server without that is a mistake.
     pub fn leads_somewhere(&self) -> bool {
-        !self.auth_http.is_empty()
-            || !self.lookups.is_empty()
-            || self.table.as_ref().is_some_and(|table| !table.is_empty())
+        self.order.iter().any(|step| self.has(step))
+    }
+
+    /// Whether logins may be sent somewhere that nobody has checked: all but handlers that see the
+    /// password know of none.
+    pub fn trusts_upstreams(&self) -> bool {
+        self.order.iter().any(|step| self.has(step) && !self.vouches(step))
+    }
+
+    /// Whether an answer may choose the upstream's TLS for one login.
+    pub fn may_choose_tls(&self) -> bool {
+        self.order.iter().any(|step| *step != Step::Table && self.has(step))
+    }
+
+    fn has(&self, step: &Step) -> bool {
+        match step {
+            Step::Table => self.table.as_ref().is_some_and(|table| !table.is_empty()),
+            Step::AuthHttp => !self.auth_http.is_empty(),
+            Step::Named(_) => true,
+        }
+    }
+
+    /// Whether who answers has checked the login.
+    fn vouches(&self, step: &Step) -> bool {
+        match step {
+            Step::Table => false,
+            Step::AuthHttp => true,
+            Step::Named(name) => {
+                let lookup = self.lookups.iter().find(|lookup| *lookup.name == **name);
+                lookup.is_some_and(|lookup| lookup.vouches())
+            }
+        }
     }
 
     /// What the main file says outside of `mail`: Zimbra has its `zm_lookup` there.
     pub fn of_main(main: &Block) -> Self {
         let lookups = lookups(main, &Arc::default());
-        Self { lookups, ..Self::default() }
+        let names = with_lookups(Arc::default(), &lookups);
+        Self { lookups, order: order::usual(&names).into(), names, ..Self::default() }
     }
 
     /// Whether there is a handler that may vouch for logins whose proof no upstream could check.
     pub fn has_vouching_handler(&self) -> bool {
-        !self.auth_http.is_empty() || self.lookups.iter().any(|lookup| lookup.vouches())
+        self.order.iter().any(|step| self.has(step) && self.vouches(step))
     }
 
     /// Whether a name without a domain means the same user whoever says it, to all that are asked.
     pub fn allows_unqualified(&self) -> bool {
         self.lookups.iter().all(|lookup| lookup.allow_unqualified)
     }
+}
+
+/// The names of all sources: those that are known by theirs, and `zm_lookup`, which needs none.
+fn with_lookups(names: Arc<[String]>, lookups: &[Arc<Lookup>]) -> Arc<[String]> {
+    let others = lookups.iter().map(|lookup| lookup.name.to_string());
+    let others: Vec<_> = others.filter(|name| !names.contains(name)).collect();
+    names.iter().cloned().chain(others).collect()
 }
 
 /// Those of `block`, and those of the block around it that are called otherwise.

@@ -12,24 +12,38 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::group::{Group, Groups, Server};
 use super::template::{Matched, Template, parts};
-use crate::config::{Block, Statement};
+use crate::config::Block;
 
 /// How large one compiled regex may be, in bytes.
 const MAX_REGEX: usize = 1 << 20;
 
+/// How many different right-hand sides are shared while a table is read. Beyond, each is its own.
+const MAX_SHARED: usize = 1 << 16;
+
 #[derive(Debug, Default)]
 pub struct Table {
     /// Whole logins, in lower case.
-    logins: HashMap<Vec<u8>, Row>,
+    logins: Rows,
     /// `@domain`.
-    domains: HashMap<Vec<u8>, Row>,
+    domains: Rows,
     /// `.domain`: itself and all below it.
-    trees: HashMap<Vec<u8>, Row>,
+    trees: Rows,
     /// `*.domain`: all below it.
-    below: HashMap<Vec<u8>, Row>,
-    regexes: Vec<(Regex, Row)>,
-    default: Option<Row>,
+    below: Rows,
+    regexes: Vec<(Regex, Arc<Row>)>,
+    default: Option<Arc<Row>>,
     groups: Arc<Groups>,
+}
+
+type Rows = HashMap<Box<[u8]>, Arc<Row>>;
+
+/// What rows without a regex have said on their right-hand side. A million logins go to a few
+/// servers, so their rows are few.
+#[derive(Debug, Default)]
+pub struct Shared {
+    rows: HashMap<Box<str>, Arc<Row>>,
+    /// The words of the row at hand.
+    words: String,
 }
 
 #[derive(Clone, Debug)]
@@ -67,10 +81,10 @@ pub struct Nowhere(pub Vec<u8>);
 
 /// What a row's key says.
 enum Key {
-    Login(Vec<u8>),
-    Domain(Vec<u8>),
-    Tree(Vec<u8>),
-    Below(Vec<u8>),
+    Login(Box<[u8]>),
+    Domain(Box<[u8]>),
+    Tree(Box<[u8]>),
+    Below(Box<[u8]>),
     Regex(Regex),
     Default,
 }
@@ -78,13 +92,18 @@ enum Key {
 impl Table {
     /// Reads the rows of `block`; what is wrong with them is recorded there.
     pub fn read(block: &Block, groups: &Arc<Groups>) -> Self {
-        let mut table = Self { groups: Arc::clone(groups), ..Self::default() };
+        let (mut table, mut shared) = (Self::new(groups), Shared::default());
         for at in block.rows() {
-            if let Err(fault) = table.add(at) {
+            if let Err(fault) = table.add(at.name(), at.args(), &mut shared) {
                 block.fault(at, fault);
             }
         }
         table
+    }
+
+    /// Without rows, to be filled by [`Table::add`].
+    pub fn new(groups: &Arc<Groups>) -> Self {
+        Self { groups: Arc::clone(groups), ..Self::default() }
     }
 
     /// Without rows it knows nobody.
@@ -93,9 +112,21 @@ impl Table {
         maps.iter().all(|map| map.is_empty()) && self.regexes.is_empty() && self.default.is_none()
     }
 
-    fn add(&mut self, at: &Statement) -> Result<(), String> {
-        let key = Key::parse(at.name())?;
-        let row = self.row(at, &key)?;
+    /// How many patterns are not regexes.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        [&self.logins, &self.domains, &self.trees, &self.below].iter().map(|map| map.len()).sum()
+    }
+
+    /// Adds the row `pattern` with its other words, or says what is wrong with it.
+    pub fn add<W: AsRef<str>>(
+        &mut self,
+        pattern: &str,
+        words: &[W],
+        shared: &mut Shared,
+    ) -> Result<(), String> {
+        let key = Key::parse(pattern)?;
+        let row = self.row(pattern, words, &key, shared)?;
         let (map, key) = match key {
             Key::Regex(regex) => {
                 self.regexes.push((regex, row));
@@ -113,27 +144,58 @@ impl Table {
         };
         match map.entry(key) {
             Entry::Vacant(place) => drop(place.insert(row)),
-            Entry::Occupied(_) => return Err(format!("conflicting parameter \"{}\"", at.name())),
+            Entry::Occupied(_) => return Err(format!("conflicting parameter \"{pattern}\"")),
         }
         Ok(())
     }
 
-    fn row(&self, at: &Statement, key: &Key) -> Result<Row, String> {
-        let regex = match key {
-            Key::Regex(regex) => Some(regex),
-            _ => None,
+    fn row<W: AsRef<str>>(
+        &self,
+        pattern: &str,
+        words: &[W],
+        key: &Key,
+        shared: &mut Shared,
+    ) -> Result<Arc<Row>, String> {
+        if let Key::Regex(regex) = key {
+            return self.parse(pattern, words, Some(regex)).map(Arc::new);
+        }
+        shared.words.clear();
+        for word in words {
+            shared.words.push_str(word.as_ref());
+            shared.words.push('\0');
+        }
+        if words.iter().any(|word| word.as_ref().contains('\0')) {
+            return self.parse(pattern, words, None).map(Arc::new);
+        }
+        if let Some(row) = shared.rows.get(shared.words.as_str()) {
+            return Ok(Arc::clone(row));
+        }
+        let row = Arc::new(self.parse(pattern, words, None)?);
+        if shared.rows.len() < MAX_SHARED {
+            shared.rows.insert(shared.words.as_str().into(), Arc::clone(&row));
+        }
+        Ok(row)
+    }
+
+    fn parse<W: AsRef<str>>(
+        &self,
+        pattern: &str,
+        words: &[W],
+        regex: Option<&Regex>,
+    ) -> Result<Row, String> {
+        let Some((to, options)) = words.split_first() else {
+            return Err(format!("no upstream for \"{pattern}\""));
         };
-        let Some((to, options)) = at.args().split_first() else {
-            return Err(format!("no upstream for \"{}\"", at.name()));
-        };
+        let to = to.as_ref();
         let template =
             Template::parse(to, regex).map_err(|fault| format!("{fault} in \"{to}\""))?;
         let to = match template.constant() {
-            Some(text) => Aim::Fixed(self.destination(text)?),
+            Some(text) => Aim::Fixed(destination(text, &self.groups)?),
             None => Aim::Filled(template),
         };
         let mut login = None;
         for option in options {
+            let option = option.as_ref();
             match option.strip_prefix("login=") {
                 Some(text) if login.is_none() => {
                     let template = Template::parse(text, regex);
@@ -143,18 +205,6 @@ impl Table {
             }
         }
         Ok(Row { to, login })
-    }
-
-    /// A group's name or an address. A single word is a group: a host alone needs its port.
-    fn destination(&self, text: &str) -> Result<Destination, String> {
-        if let Some(group) = self.groups.get(text) {
-            return Ok(Destination::Group(Arc::clone(group)));
-        }
-        if !text.contains(['.', ':']) {
-            return Err(format!("no upstream \"{text}\""));
-        }
-        let server = Server::parse(text).map_err(|fault| format!("{fault} in \"{text}\""))?;
-        Ok(Destination::Servers(Arc::new([server])))
     }
 
     /// The row for `login`, if there is one.
@@ -181,13 +231,15 @@ impl Table {
         if is_unix && (!template.start().starts_with("unix:") || text.contains("..")) {
             return None;
         }
-        self.destination(text).or_else(|_| self.destination(&text.to_ascii_lowercase())).ok()
+        destination(text, &self.groups)
+            .or_else(|_| destination(&text.to_ascii_lowercase(), &self.groups))
+            .ok()
     }
 
-    fn matching<'l>(&self, login: &'l [u8]) -> Option<(&Row, Matched<'l>)> {
-        let plain = |row| (row, Matched { login, captures: None });
+    fn matching<'t, 'l>(&'t self, login: &'l [u8]) -> Option<(&'t Row, Matched<'l>)> {
+        let plain = |row: &'t Arc<Row>| (&**row, Matched { login, captures: None });
         let lower = login.to_ascii_lowercase();
-        if let Some(row) = self.logins.get(&lower) {
+        if let Some(row) = self.logins.get(lower.as_slice()) {
             return Some(plain(row));
         }
         if let (_, Some(domain)) = parts(&lower)
@@ -203,7 +255,7 @@ impl Table {
         self.default.as_ref().map(plain)
     }
 
-    fn by_domain(&self, domain: &[u8]) -> Option<&Row> {
+    fn by_domain(&self, domain: &[u8]) -> Option<&Arc<Row>> {
         if let Some(row) = self.domains.get(domain).or_else(|| self.trees.get(domain)) {
             return Some(row);
         }
@@ -211,6 +263,18 @@ impl Table {
         dots.map(|(dot, _)| &domain[dot + 1..])
             .find_map(|above| self.below.get(above).or_else(|| self.trees.get(above)))
     }
+}
+
+/// A group's name or an address. A single word is a group: a host alone needs its port.
+pub fn destination(text: &str, groups: &Groups) -> Result<Destination, String> {
+    if let Some(group) = groups.get(text) {
+        return Ok(Destination::Group(Arc::clone(group)));
+    }
+    if !text.contains(['.', ':']) {
+        return Err(format!("no upstream \"{text}\""));
+    }
+    let server = Server::parse(text).map_err(|fault| format!("{fault} in \"{text}\""))?;
+    Ok(Destination::Servers(Arc::new([server])))
 }
 
 impl Key {
@@ -231,7 +295,7 @@ impl Key {
         let invalid = || format!("invalid pattern \"{text}\"");
         let domain = |rest: &[u8]| {
             let is_fit = !rest.is_empty() && !rest.contains(&b'*') && !rest.contains(&b'@');
-            if is_fit { Ok(rest.to_vec()) } else { Err(invalid()) }
+            if is_fit { Ok(Box::from(rest)) } else { Err(invalid()) }
         };
         match lower.as_slice() {
             b"default" => Ok(Self::Default),
@@ -239,10 +303,10 @@ impl Key {
             [b'.', rest @ ..] => domain(rest).map(Self::Tree),
             [b'@', rest @ ..] => domain(rest).map(Self::Domain),
             // As in nginx's map: a name that would mean something else.
-            [b'\\', rest @ ..] if !rest.is_empty() => Ok(Self::Login(rest.to_vec())),
+            [b'\\', rest @ ..] if !rest.is_empty() => Ok(Self::Login(rest.into())),
             [] => Err(invalid()),
             whole if whole.contains(&b'*') => Err(invalid()),
-            whole => Ok(Self::Login(whole.to_vec())),
+            whole => Ok(Self::Login(whole.into())),
         }
     }
 }

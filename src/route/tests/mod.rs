@@ -1,6 +1,7 @@
 mod handlers;
 mod lookups;
 mod proofs;
+mod sources;
 
 use std::path::Path;
 use std::sync::Mutex;

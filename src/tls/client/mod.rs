@@ -118,6 +118,11 @@ impl Connector {
         Self { config: Arc::new(config), name: settings.name.clone(), verify: settings.verify }
     }
 
+    /// For those who do the handshake themselves: a library of a database, say.
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
     /// Does the handshake with the upstream on `io`, which is reached as `host`: a name, or an
     /// address without its port.
     pub async fn connect<IO>(
