@@ -100,6 +100,7 @@ pub mod testing {
             (b'x', crate::login::exchange::hold_for_any),
             (b'n', crate::login::name::hold_for_any),
             (b'l', crate::route::hold_for_any),
+            (b'c', crate::route::hold_cache_for_any),
         ];
 
         /// Gives `input` to the row of `table` that it asks for; says whether there is one.

@@ -10,6 +10,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("proxy", proxy::DIRECTIVES),
     ("proxy", proxy::kerberos::directives::DIRECTIVES),
     ("route", route::DIRECTIVES),
+    ("route", route::CACHE_DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),
 ];

@@ -1,7 +1,7 @@
 //! # route: which upstream does this login go to?
 //!
 //! Asks, in this order, the `route` table and the lookup handler at `auth_http`; the first that
-//! knows the login decides. It knows no protocol: a refusal gets its words elsewhere.
+//! knows the login decides. What may be kept of that is, in [`cache`]. It knows no protocol: a refusal gets its words elsewhere.
 //!
 //! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
 //! a [`Route`]: whose [`Targets`] are the addresses to try in order, what name and password to use
@@ -18,10 +18,12 @@
 //!   leaves the next one to be tried.
 //!
 //! **Limits.** With an authorization identity, the table is asked for that name (whose mailbox it
-//! is) and the handler for the authentication identity (whose password it is). No cache, handlers
-//! and servers of equal weight.
+//! is) and the handler for the authentication identity (whose password it is). Handlers and servers
+//! are of equal weight.
 
 mod asker;
+mod cache;
+mod cached;
 pub mod directives;
 pub mod fleet;
 mod group;
@@ -38,6 +40,10 @@ use std::time::{Duration, SystemTime};
 use hyper::header::{HeaderName, HeaderValue};
 
 pub use asker::{Asker, Certificate, Proxied, Tls};
+pub use cache::directives::DIRECTIVES as CACHE_DIRECTIVES;
+pub use cache::hold_for_any as hold_cache_for_any;
+#[allow(unused_imports, reason = "for whoever purges and lists, and for the web")]
+pub use cache::{Ask, Format, Purge, PurgeReport, Reason, Role, Routes, Row};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
 pub use group::{Group, Target, Targets};
@@ -49,17 +55,19 @@ use crate::observe::Level;
 use crate::observe::access::Line;
 use crate::tls::client::Connectors;
 use crate::tls::directives::Mode;
-use group::Server;
+use group::{Groups, Server};
 use handler::{Handler, Ruling};
 use header::Header;
 use lookup::{Accepted, Refused};
 use table::{Destination, Found, Table};
 
-/// Finds routes for the logins of one virtual host. Shared by its sessions.
-#[derive(Debug)]
+/// Finds routes for the logins of one virtual host. Shared by its sessions; cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Router {
     /// Asked in this order, until one knows.
-    sources: Vec<Source>,
+    sources: Arc<[Source]>,
+    groups: Arc<Groups>,
+    cache: cache::Settings,
     headers: Arc<[Header]>,
     names: Names,
     fleet: Fleet,
@@ -96,7 +104,12 @@ pub struct Route {
     /// The answer hung on nothing but the names in the question: no secret was shown, none came back.
     /// Such a one may be kept for the next login.
     pub keepable: bool,
+    /// The name in [`user`](Self::user) is the account's wherever the typed one is used
+    /// (`Auth-Cache-Alias`).
+    pub is_alias: bool,
     verifier: Option<Secret>,
+    /// What the cache had to do with it.
+    trace: cache::Trace,
 }
 
 /// How a route came to be known.
@@ -172,7 +185,9 @@ impl Router {
             sources.push(Source::Handler(Box::new(handler)));
         }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
-        Ok(Self { sources, headers, names, fleet: fleet.clone() })
+        let (groups, cache) = (Arc::clone(&settings.groups), settings.cache.clone());
+        fleet.routes.set_up(&cache);
+        Ok(Self { sources: sources.into(), groups, cache, headers, names, fleet: fleet.clone() })
     }
 
     /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.
@@ -181,14 +196,14 @@ impl Router {
         self.headers.iter().map(|header| header.fill(line, now)).collect()
     }
 
-    /// Where `attempt` goes. `tell` hears of failures that did not decide it.
-    pub async fn find(
+    /// Where `attempt` goes, of those who know. `tell` hears of failures that did not decide it.
+    async fn ask_sources(
         &self,
         attempt: &Attempt,
         asker: &Asker,
         tell: &(dyn Fn(Error) + Sync),
     ) -> Result<Route, NotFound> {
-        for source in &self.sources {
+        for source in self.sources.iter() {
             let found = match source {
                 Source::Table(table) => self.look_up(table, attempt)?,
                 Source::Handler(handler) => Some(self.ask(handler, attempt, asker, tell).await?),
@@ -199,20 +214,6 @@ impl Router {
         }
         Err(Error::Unknown.into())
     }
-
-    /// A kept route has failed at the first step, or its upstream does not know the user: forgets it,
-    /// wherever it is kept, and asks the sources.
-    pub async fn find_anew(
-        &self,
-        attempt: &Attempt,
-        asker: &Asker,
-        tell: &(dyn Fn(Error) + Sync),
-    ) -> Result<Route, NotFound> {
-        self.find(attempt, asker, tell).await
-    }
-
-    /// The upstream has let the login in: its route is worth keeping.
-    pub fn keep(&self, _attempt: &Attempt, _asker: &Asker, _route: &Route) {}
 
     fn look_up(&self, table: &Table, attempt: &Attempt) -> Result<Option<Route>, NotFound> {
         let Some(Found { to, login }) = table.find(attempt.mailbox()).map_err(Error::from)? else {
@@ -280,21 +281,29 @@ impl Router {
     }
 
     fn route(&self, targets: Targets) -> Route {
-        Route {
-            targets,
-            group: None,
-            user: None,
-            authzid: None,
-            secret: None,
-            is_checked: false,
-            handler: None,
-            security: None,
-            master: false,
-            origin: Origin::Fresh,
-            keepable: false,
-            verifier: None,
+        Route::to(targets)
+    }
+}
+
+impl Source {
+    fn nature(&self) -> Nature {
+        match self {
+            Self::Table(_) => Nature::Fixed,
+            Self::Handler(_) => Nature::Private,
         }
     }
+}
+
+/// What becomes of the question, and so of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    /// It stands in the configuration: asking costs less than a cache.
+    Fixed,
+    /// It sees nothing but names, so that what it says may be kept.
+    #[allow(dead_code, reason = "a table and a handler that gets the password are not")]
+    Open,
+    /// It is shown the secret: its answer is for that one login.
+    Private,
 }
 
 /// Whether the upstream gets to judge the client's own credentials.
@@ -306,6 +315,26 @@ fn is_own_login(attempt: &Attempt, accepted: &Accepted) -> bool {
 }
 
 impl Route {
+    /// To `targets`, and nothing else is known of it.
+    fn to(targets: Targets) -> Self {
+        Self {
+            targets,
+            group: None,
+            user: None,
+            authzid: None,
+            secret: None,
+            is_checked: false,
+            handler: None,
+            security: None,
+            master: false,
+            origin: Origin::Fresh,
+            keepable: false,
+            is_alias: false,
+            verifier: None,
+            trace: cache::Trace::default(),
+        }
+    }
+
     /// What the proof of a SCRAM client is held against, as the handler wrote it.
     pub fn verifier(&self) -> Option<&str> {
         std::str::from_utf8(self.verifier.as_ref()?.reveal()).ok()

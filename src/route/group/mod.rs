@@ -121,6 +121,11 @@ impl Targets {
         Self { servers, names, turn, begun: 0, rest, host: None }
     }
 
+    /// The servers as they are written.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
     /// The next one, or none when all were tried. Where no port is written, it is `port`: the
     /// protocol's own.
     ///
