@@ -109,6 +109,7 @@ pub mod testing {
             (b'N', crate::route::lookup::nle::hold_for_any),
             (b'Q', crate::route::lookup::nle::serve::hold_for_any),
             (b's', crate::route::source::hold_for_any),
+            (b'c', crate::route::hold_cache_for_any),
         ];
 
         /// Gives `input` to the row of `table` that it asks for; says whether there is one.

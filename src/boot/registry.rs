@@ -16,6 +16,7 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
     ("route", route::state::directives::DIRECTIVES),
     ("route", route::lookup::directives::DIRECTIVES),
     ("route", route::source::DIRECTIVES),
+    ("route", route::CACHE_DIRECTIVES),
     ("throttle", throttle::DIRECTIVES),
     ("throttle", throttle::logins::directives::DIRECTIVES),
     ("tls", tls::directives::DIRECTIVES),

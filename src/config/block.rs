@@ -54,6 +54,20 @@ impl Statement {
     pub fn block(&self) -> Option<&Block> {
         self.block.as_ref()
     }
+
+    fn spell(&self, bytes: &mut Vec<u8>) {
+        for word in std::iter::once(&self.head.name).chain(&self.head.args) {
+            bytes.extend_from_slice(word.len().to_string().as_bytes());
+            bytes.push(b':');
+            bytes.extend_from_slice(word.as_bytes());
+        }
+        if let Some(block) = &self.block {
+            bytes.push(b'{');
+            block.0.statements.iter().for_each(|inner| inner.spell(bytes));
+            bytes.push(b'}');
+        }
+        bytes.push(b';');
+    }
 }
 
 impl fmt::Debug for Statement {
@@ -198,6 +212,17 @@ impl Block {
     pub fn rows(&self) -> &[Statement] {
         self.0.rows_read.store(true, Ordering::Relaxed);
         &self.0.statements
+    }
+
+    /// How the statements of these names are spelled, with all that is within them, in an encoding
+    /// that tells any two apart; empty where there are none. Nothing counts as read by it.
+    pub fn spelling(&self, names: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for name in names {
+            let named = self.0.statements.iter().filter(|statement| statement.name() == *name);
+            named.for_each(|statement| statement.spell(&mut bytes));
+        }
+        bytes
     }
 
     pub fn flag_of(&self, at: &Statement, index: usize) -> Option<bool> {

@@ -223,7 +223,7 @@ pub const CACHE_EVICTIONS: Name = Name {
     name: "gatepost_route_cache_evictions_total",
     kind: Kind::Counter,
     labels: &["reason"],
-    help: "Routes that were forgotten before their time: `connect_failed`, `login_refused`, `purged`",
+    help: "Routes that were forgotten before their time: `connect_failed`, `login_refused`, `changed`, `purged`",
 };
 
 pub const MEMCACHED_SECONDS: Name = Name {

@@ -192,7 +192,7 @@ pub const VARIABLES: &[Variable] = &[
     },
     Variable {
         name: "upstream_cache_status",
-        doc: "Whether the route came from the cache: `HIT`, `MISS`.",
+        doc: "Whether the route came from the cache: `HIT`, `STALE` (past its time), `MISS`, `EXPIRED` (it was there, and was asked for anew), `BYPASS` (it is none that is kept).",
         value: |line, _, out| put_some(out, line.cache),
     },
     Variable {

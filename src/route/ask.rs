@@ -98,7 +98,7 @@ impl Router {
             keepable: regard.keepable && secret.is_none(),
             is_checked: attempt.mechanism == Mechanism::Gssapi && secret.is_some(),
             account,
-            alias_ok,
+            is_alias: alias_ok,
             secret,
             handler: Some(handler.into()),
             ..route

@@ -1,5 +1,6 @@
 //! What all routers of this gatepost share, and what outlives a reload.
 
+use super::cache::{Format, Routes};
 use super::group::Group;
 use super::handler::Registry;
 use super::health::Servers;
@@ -45,6 +46,8 @@ pub struct Fleet {
     pub checks: Checks,
     /// Where files, databases and directories are asked.
     pub sources: Home,
+    /// What is known of routes, in the process and in the cache.
+    pub routes: Routes,
 }
 
 impl Fleet {
@@ -75,6 +78,7 @@ impl Fleet {
         let servers = Servers::new(store.clone(), shared);
         let checks = Checks::default();
         Self {
+            routes: Routes::new(cache.clone(), bus.clone(), &metrics, Format::default()),
             handlers: Registry::default(),
             sources: Home::default(),
             cache,
@@ -155,6 +159,7 @@ impl Fleet {
 
     /// What the fleet was ordered to do is done here. Within a runtime: some of it takes its time.
     pub fn obey(&self, order: &Order) {
+        self.routes.obey(order);
         self.servers.obey(order);
         self.sticky.obey(order);
     }
@@ -162,6 +167,7 @@ impl Fleet {
     /// Orders may have been missed. An administrator who was not heard says it again; what follows
     /// from orders by itself is looked up afresh.
     pub fn missed(&self) {
+        self.routes.doubt();
         self.sticky.missed();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Asks, in this order unless `route_order` has another, the `route` table, the [`source`]s and
 //! `lookup`s by name, and the lookup handlers at `auth_http`; the first that knows the login decides.
-//! It knows no protocol: a refusal gets its words elsewhere.
+//! What may be kept of that is, in [`cache`]. It knows no protocol: a refusal gets its words elsewhere.
 //!
 //! **In and out.** [`Router::find`] takes a [`login::Attempt`](Attempt) and the [`Asker`] and gives
 //! a [`Route`]: whose [`Targets`] are the addresses to try in order, what name and password to use
@@ -27,6 +27,8 @@
 mod ask;
 mod asker;
 mod balance;
+mod cache;
+mod cached;
 pub mod directives;
 pub mod fleet;
 pub mod group;
@@ -51,6 +53,9 @@ use std::time::{Duration, SystemTime};
 use hyper::header::{HeaderName, HeaderValue};
 
 pub use asker::{Asker, Certificate, Proxied, Tls};
+pub use cache::directives::DIRECTIVES as CACHE_DIRECTIVES;
+pub use cache::hold_for_any as hold_cache_for_any;
+pub use cache::{Ask, Format, Purge, PurgeReport, Reason, Role, Routes, Row};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
 pub use group::{Chooser, Group, Target, Targets};
@@ -62,6 +67,7 @@ use crate::observe::Level;
 use crate::observe::access::Line;
 use crate::tls::client::Connectors;
 use crate::tls::directives::Mode;
+use group::Groups;
 use handler::Handler;
 use header::Header;
 use source::Named;
@@ -69,11 +75,13 @@ use source::answer::Answer;
 use source::order::Step;
 use table::{Destination, Found, Table};
 
-/// Finds routes for the logins of one virtual host. Shared by its sessions.
-#[derive(Debug)]
+/// Finds routes for the logins of one virtual host. Shared by its sessions; cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Router {
     /// Asked in this order, until one knows.
-    sources: Vec<Source>,
+    sources: Arc<[Source]>,
+    groups: Arc<Groups>,
+    cache: cache::Settings,
     headers: Arc<[Header]>,
     names: Names,
     fleet: Fleet,
@@ -114,9 +122,11 @@ pub struct Route {
     pub keepable: bool,
     /// The account by its own name, where a handler has told it (`Auth-User`).
     pub account: Option<Box<[u8]>>,
-    /// The name that was looked up stands for `account` whoever asks (`Auth-Cache-Alias`).
-    pub alias_ok: bool,
+    /// The name that was looked up stands for the account whoever asks (`Auth-Cache-Alias`).
+    pub is_alias: bool,
     verifier: Option<Secret>,
+    /// What the cache had to do with it.
+    trace: cache::Trace,
 }
 
 /// How a route came to be known.
@@ -224,7 +234,9 @@ impl Router {
             }
         }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
-        Ok(Self { sources, headers, names, fleet: fleet.clone() })
+        let (groups, cache) = (Arc::clone(&settings.groups), settings.cache.clone());
+        fleet.routes.set_up(&cache);
+        Ok(Self { sources: sources.into(), groups, cache, headers, names, fleet: fleet.clone() })
     }
 
     /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.
@@ -233,18 +245,7 @@ impl Router {
         self.headers.iter().map(|header| header.fill(line, now)).collect()
     }
 
-    /// Where `attempt` goes. `tell` hears of failures that did not decide it.
-    pub async fn find(
-        &self,
-        attempt: &Attempt,
-        asker: &Asker,
-        tell: &(dyn Fn(Error) + Sync),
-    ) -> Result<Route, NotFound> {
-        self.ask_sources(attempt, asker, tell).await
-    }
-
-    /// Asks one source after the other until one knows. A failure ends it: who comes next might send
-    /// the user elsewhere, or say that there is none.
+    /// Where `attempt` goes, of those who know. `tell` hears of failures that did not decide it.
     async fn ask_sources(
         &self,
         attempt: &Attempt,
@@ -255,7 +256,7 @@ impl Router {
         // unless it hangs on more than the names.
         let (mut has_cost, mut hangs_on_names) = (false, true);
         let mut refused = None;
-        for source in &self.sources {
+        for source in self.sources.iter() {
             let found = match source {
                 Source::Table(table) => self.look_up(table, attempt, asker)?,
                 Source::Handler(handler) => {
@@ -286,20 +287,6 @@ impl Router {
         let unknown = refused.unwrap_or_else(|| Error::Unknown.into());
         Err(NotFound { keepable: hangs_on_names, ..unknown })
     }
-
-    /// A kept route has failed at the first step, or its upstream does not know the user: forgets it,
-    /// wherever it is kept, and asks the sources.
-    pub async fn find_anew(
-        &self,
-        attempt: &Attempt,
-        asker: &Asker,
-        tell: &(dyn Fn(Error) + Sync),
-    ) -> Result<Route, NotFound> {
-        self.find(attempt, asker, tell).await
-    }
-
-    /// The upstream has let the login in: its route is worth keeping.
-    pub fn keep(&self, _attempt: &Attempt, _asker: &Asker, _route: &Route) {}
 
     fn look_up(
         &self,
@@ -340,7 +327,37 @@ impl Router {
     }
 
     fn route(&self, targets: Targets) -> Route {
-        Route {
+        Route::to(targets)
+    }
+}
+
+impl Source {
+    fn nature(&self) -> Nature {
+        match self {
+            Self::Table(_) => Nature::Fixed,
+            Self::Named(named) if named.is_remote() => Nature::Open,
+            Self::Named(_) => Nature::Fixed,
+            Self::Handler(handler) if handler.is_shown_secrets() => Nature::Private,
+            Self::Handler(_) => Nature::Open,
+        }
+    }
+}
+
+/// What becomes of the question, and so of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    /// It stands in the configuration, or in a file that is at hand: asking costs less than a cache.
+    Fixed,
+    /// It sees nothing but names, so that what it says may be kept.
+    Open,
+    /// It is shown the secret: its answer is for that one login.
+    Private,
+}
+
+impl Route {
+    /// To `targets`, and nothing else is known of it.
+    fn to(targets: Targets) -> Self {
+        Self {
             targets,
             group: None,
             user: None,
@@ -353,16 +370,10 @@ impl Router {
             origin: Origin::Fresh,
             keepable: false,
             account: None,
-            alias_ok: false,
+            is_alias: false,
             verifier: None,
+            trace: cache::Trace::default(),
         }
-    }
-}
-
-impl Route {
-    /// Whether following it is worth another try where `other` has failed.
-    pub fn leads_elsewhere_than(&self, _other: &Self) -> bool {
-        false
     }
 
     /// What the proof of a SCRAM client is held against, as the handler wrote it.

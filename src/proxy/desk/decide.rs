@@ -51,8 +51,13 @@ impl Desk<'_> {
         let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl };
         match self.lead(&hop, found).await {
             Ok((upstream, granted, route)) => {
+                if route.keepable {
+                    let asker = self.asker(site, &attempt).await;
+                    site.router.keep(&attempt, &asker, &route);
+                }
                 if let Some(mut entry) = entry {
-                    entry.is_of(route.user.as_deref().unwrap_or(&attempt.user));
+                    let account = route.account.as_deref().or(route.user.as_deref());
+                    entry.is_of(account.unwrap_or(&attempt.user));
                     let denied = entry.succeeded().await.err();
                     if let Some(denied) = denied {
                         return Err(denied.refusal(site.words.name, attempt.mechanism));
@@ -89,8 +94,8 @@ impl Desk<'_> {
             Err(missed) => missed,
         };
         if matches!(route.origin, Origin::Kept { .. })
-            && missed.is_worth_another_look()
-            && let Some(mut fresh) = self.find_anew(hop.site, hop.attempt, &route).await
+            && let Some(reason) = missed.is_worth_another_look()
+            && let Some(mut fresh) = self.find_anew(hop.site, hop.attempt, &route, reason).await
         {
             let (upstream, granted) = self.knock(hop, &mut fresh).await?;
             return Ok((upstream, granted, fresh));

@@ -8,7 +8,7 @@ use crate::login::Attempt;
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
 use crate::observe::metrics::Phase;
-use crate::route::{self, Asker, NotFound, Route};
+use crate::route::{self, Asker, NotFound, Reason, Route};
 
 impl Desk<'_> {
     pub async fn find(&self, site: &Site, attempt: &Attempt) -> Found {
@@ -17,7 +17,10 @@ impl Desk<'_> {
         let began = Instant::now();
         let found = site.router.find(attempt, &asker, &tell).await;
         let took = began.elapsed();
-        self.session.line(|line| line.lookup = Some(took));
+        self.session.line(|line| {
+            line.lookup = Some(took);
+            line.cache = found.as_ref().ok().map(Route::cache_status);
+        });
         if let Ok(route) = &found {
             let group = route.group.as_ref().map(|group| group.name.as_str());
             site.towards(group).counters.took(Phase::Lookup, took);
@@ -27,10 +30,16 @@ impl Desk<'_> {
 
     /// The route as it is now, where the one that failed was a kept one; none if it leads to the same
     /// place, or if nobody can say: what is known already is then told to the client.
-    pub async fn find_anew(&self, site: &Site, attempt: &Attempt, failed: &Route) -> Option<Route> {
+    pub async fn find_anew(
+        &self,
+        site: &Site,
+        attempt: &Attempt,
+        failed: &Route,
+        reason: Reason,
+    ) -> Option<Route> {
         let asker = self.asker(site, attempt).await;
         let tell = |error: route::Error| self.tell(&error);
-        match site.router.find_anew(attempt, &asker, &tell).await {
+        match site.router.find_anew(attempt, &asker, &tell, reason).await {
             Ok(route) => route.leads_elsewhere_than(failed).then_some(route),
             Err(not_found) => {
                 self.unfound(not_found);

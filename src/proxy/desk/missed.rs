@@ -1,6 +1,7 @@
 //! Why a login has not led in, and who says so.
 
 use crate::login::{Kind, Refusal};
+use crate::route::Reason;
 
 /// Why a login has not led in.
 #[derive(Clone, Debug)]
@@ -18,11 +19,13 @@ pub enum Missed {
 impl Missed {
     /// Whether another server may know better: nobody was reached, or whoever was does not know the
     /// user by that password.
-    pub fn is_worth_another_look(&self) -> bool {
+    pub fn is_worth_another_look(&self) -> Option<Reason> {
         match self {
-            Self::Upstream(refusal) => refusal.kind == Kind::BadCredentials,
-            Self::Unreachable => true,
-            Self::Unknown(_) | Self::Refused(_) => false,
+            Self::Upstream(refusal) if refusal.kind == Kind::BadCredentials => {
+                Some(Reason::LoginRefused)
+            }
+            Self::Unreachable => Some(Reason::ConnectFailed),
+            Self::Upstream(_) | Self::Unknown(_) | Self::Refused(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cache;
 use super::group::{Group, Groups, Limits};
 use super::header::Header;
 use super::lookup::directives::Settings as Lookup;
@@ -201,6 +202,8 @@ pub struct Settings {
     pub tls: UpstreamSettings,
     /// What a [`dns::Resolver`] is made from.
     pub resolver: dns::Settings,
+    /// `route_cache`
+    pub cache: cache::Settings,
 }
 
 impl Default for Settings {
@@ -219,6 +222,7 @@ impl Default for Settings {
             pass_client_cert: false,
             tls: UpstreamSettings { mode: Mode::On, ..UpstreamSettings::default() },
             resolver: dns::Settings::default(),
+            cache: cache::Settings::default(),
         }
     }
 }
@@ -267,6 +271,7 @@ impl Settings {
                 .unwrap_or(outer.pass_client_cert),
             tls: tls(block, &outer.tls),
             resolver: resolver(block, &outer.resolver),
+            cache: cache::Settings::read(block, &outer.cache),
         }
     }
 

@@ -16,7 +16,9 @@ fn every_directive_is_read_and_its_default_is_true() {
         .map(|directive| (directive.name, directive.default))
         .collect();
     let block = Block::of(&pairs);
-    let (read, usual) = (Settings::read(&block, &Settings::default()), Settings::default());
+    let (mut read, usual) = (Settings::read(&block, &Settings::default()), Settings::default());
+    // Its scope hangs on what is written, not on what it means.
+    read.cache.clone_from(&usual.cache);
     assert_eq!(format!("{read:?}"), format!("{usual:?}"));
     for directive in DIRECTIVES.iter().filter(|directive| !directive.within.contains(&UPSTREAM)) {
         assert!(block.names_read().contains(&directive.name.to_owned()), "{}", directive.name);

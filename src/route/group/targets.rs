@@ -72,6 +72,11 @@ pub struct Target {
 }
 
 impl Targets {
+    /// The servers as they are written.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
     /// Those of servers that belong to no group: nothing is known of them, nothing is counted.
     pub fn new(servers: Arc<[Server]>, turn: usize, names: &Names) -> Self {
         let count = servers.len();

@@ -174,6 +174,13 @@ impl Handler {
         self.0.name.as_deref()
     }
 
+    /// Whether it is shown passwords and tokens.
+    pub fn is_shown_secrets(&self) -> bool {
+        match &*self.0.way {
+            Way::Http { password, .. } | Way::Nle { password, .. } => *password,
+        }
+    }
+
     /// What may be made of the answer about `attempt`.
     pub fn regard(&self, attempt: &Attempt) -> Regard {
         self.0.regard(attempt)

@@ -103,7 +103,7 @@ async fn a_servlet_names_the_mailbox_and_not_who_opens_it() {
         let (route, stub) = find_at(reply.clone(), NLE, &attempt).await;
         let route = route.unwrap();
         assert_eq!(route.account.as_deref(), Some(&b"m.rose@example.com"[..]));
-        assert!(route.alias_ok && route.keepable == authzid.is_none());
+        assert!(route.is_alias && route.keepable == authzid.is_none());
         assert_eq!(found(Ok(route)).await, want);
         let asked = format!("Auth-User: {}\r\n", authzid.unwrap_or("mrose"));
         assert!(stub.heads()[0].contains(&asked), "{:?}", stub.heads());
