@@ -56,6 +56,7 @@ pub mod testing {
             (b'f', crate::observe::format::hold_for_any),
             (b't', crate::throttle::hold_for_any),
             (b'K', crate::proxy::kerberos::hold_for_any),
+            (b'o', crate::cli::format::hold_for_any),
         ];
 
         /// What is read off the wire, element by element.
@@ -85,6 +86,7 @@ pub mod testing {
             (b't', crate::tls::clients::hold_for_any),
             (b'H', crate::http::hold_for_any),
             (b'D', crate::net::dns::hold_for_any),
+            (b'J', crate::admin::api::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

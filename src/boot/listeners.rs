@@ -80,6 +80,11 @@ impl Listeners {
         }
     }
 
+    /// Whether an older gatepost gave us sockets, and lives still.
+    pub fn has_elder(&self) -> bool {
+        self.elder.is_some_and(|elder| elder == getppid())
+    }
+
     pub fn has(&self, label: &str) -> bool {
         self.open.contains_key(label)
     }
@@ -109,7 +114,7 @@ impl Listeners {
     }
 
     fn remove_path(&self, sockets: &[Socket]) {
-        if self.elder.is_some_and(|elder| elder == getppid()) {
+        if self.has_elder() {
             return;
         }
         if let Some(Endpoint::Unix(path)) = sockets.first().map(Socket::endpoint) {

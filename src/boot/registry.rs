@@ -1,11 +1,12 @@
 //! All rooms' directives.
 
 use crate::config::{self, Directive};
-use crate::{proxy, route, throttle, tls};
+use crate::{admin, proxy, route, throttle, tls};
 
 /// Every room that has directives, in the order of `docs/directives.md`.
 pub const ROOMS: &[(&str, &[Directive])] = &[
     ("boot", super::directives::DIRECTIVES),
+    ("admin", admin::directives::DIRECTIVES),
     ("config", config::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),
     ("proxy", proxy::kerberos::directives::DIRECTIVES),

@@ -2,10 +2,23 @@
 //!
 //! nginx's flags: start, test (`-t`, `-T`), signal (`-s`), version (`-v`, `-V`). Errors go to
 //! standard error as `gatepost: [emerg] TEXT`, and the exit status is 1.
+//!
+//! And commands, which ask the gatepost that runs at its control socket ([`command`] lists them,
+//! [`commands`] does them). Their errors are `gatepost: TEXT`; the exit status is 0, 1 where something
+//! is not as it should be or was refused, and 2 where no gatepost was reached.
 
 mod args;
+mod ask;
 mod check;
+mod command;
+mod commands;
+pub mod format;
+mod help;
+mod human;
 mod signal;
+mod table;
+mod top;
+mod until;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,6 +38,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
+    if let Some(flag) = args.idle_flag() {
+        say(&format!("gatepost: {flag} does not go with a command"));
+        return ExitCode::FAILURE;
+    }
     if let Some([host, realm]) = args.kerberos_clerk.as_deref() {
         return match boot::kerberos_clerk(host, realm) {
             Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +65,13 @@ pub fn main() -> ExitCode {
     }
     if args.test || args.dump {
         return check::run(&options, args.dump, args.quiet);
+    }
+    if let Some(command) = args.command {
+        return ask::run(command, &options, args.control, args.json);
+    }
+    if args.json || args.control.is_some() {
+        say("gatepost: --json and --control are for commands; \"gatepost help\" lists them");
+        return ExitCode::FAILURE;
     }
     let done = match args.signal {
         Some(order) => signal::send(&options, order),
