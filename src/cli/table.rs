@@ -111,6 +111,10 @@ impl Table {
             let mut owed = 0;
             for (column, cell) in row.iter().enumerate() {
                 let room = widths.get(column).copied().unwrap_or(0);
+                if cell.text.is_empty() {
+                    owed += room + 2;
+                    continue;
+                }
                 let pad = room.saturating_sub(width(&cell.text));
                 let (before, after) =
                     if is_number.get(column) == Some(&true) { (pad, 0) } else { (0, pad) };
@@ -139,7 +143,7 @@ mod tests {
         table.row(["a".into(), 5_u64.into(), Cell::moody("up", Mood::Good)]);
         table.row(["longer\n".into(), 1234_u64.into(), Cell::moody("down", Mood::Bad)]);
         table.row(["é".into(), Cell::none(), Cell::from("")]);
-        let plain = "  NAME       COUNT  STATE\n  a              5  up\n  longer\\x0A   1234  down\n  é              -  \n";
+        let plain = "  NAME        COUNT  STATE\n  a               5  up\n  longer\\x0A   1234  down\n  é               -\n";
         assert_eq!(table.written("  ", false), plain);
         let coloured = table.written("  ", true);
         assert!(coloured.contains("\x1b[31mdown\x1b[0m\n"), "{coloured}");
