@@ -42,6 +42,10 @@ pub fn main() -> ExitCode {
         say(&format!("gatepost: {flag} does not go with a command"));
         return ExitCode::FAILURE;
     }
+    if args.command.is_none() && (args.json || args.control.is_some()) {
+        say("gatepost: --json and --control are for commands; \"gatepost help\" lists them");
+        return ExitCode::FAILURE;
+    }
     if let Some([host, realm]) = args.kerberos_clerk.as_deref() {
         return match boot::kerberos_clerk(host, realm) {
             Ok(()) => ExitCode::SUCCESS,
@@ -68,10 +72,6 @@ pub fn main() -> ExitCode {
     }
     if let Some(command) = args.command {
         return ask::run(command, &options, args.control, args.json);
-    }
-    if args.json || args.control.is_some() {
-        say("gatepost: --json and --control are for commands; \"gatepost help\" lists them");
-        return ExitCode::FAILURE;
     }
     let done = match args.signal {
         Some(order) => signal::send(&options, order),
@@ -104,10 +104,11 @@ fn version(build: bool) -> String {
     }
     let krb5 = if cfg!(feature = "krb5") { "with" } else { "without" };
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let top = if cfg!(feature = "top") { "with" } else { "without" };
     format!(
-        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n{krb5} GSSAPI\n\
+        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n{krb5} GSSAPI, {top} the screen of top\n\
          configure arguments: --prefix={} --conf-path={}/{} --error-log-path={} \
-         --pid-path=/run/gatepost.pid",
+         --pid-path=/run/gatepost.pid --control-path=/run/gatepost.sock",
         env!("CARGO_PKG_RUST_VERSION"),
         std::env::consts::ARCH,
         std::env::consts::OS,

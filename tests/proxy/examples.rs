@@ -89,7 +89,7 @@ fn each_line_of_gatepost_conf_that_is_switched_off_passes() {
 #[test]
 fn each_configuration_in_the_documents_passes() {
     let mut count = 0;
-    for name in ["README.md", "docs/auth-http.md", "docs/mechanisms.md"] {
+    for name in ["README.md", "docs/auth-http.md", "docs/control.md", "docs/mechanisms.md"] {
         let text = read(name);
         for part in text.split("```nginx\n").skip(1) {
             let block = part.split("```").next().unwrap();

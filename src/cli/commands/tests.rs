@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -93,6 +93,38 @@ async fn every_command_prints_what_the_transcript_has() {
         assert_eq!(kept, fresh);
     }
     assert_eq!(kept.len(), fresh.len());
+}
+
+/// The manual's examples are the transcript's; what the gatepost was told is not in them.
+#[test]
+fn the_manual_shows_what_the_commands_print() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let transcript: String = read("tests/transcripts/admin/cli.txt")
+        .lines()
+        .filter(|line| !line.starts_with("~ "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let examples = |text: &str| -> Vec<String> {
+        let parts = text.split("\n$ gatepost").skip(1);
+        parts.map(|part| part.trim_end().to_owned()).collect()
+    };
+    let printed = examples(&transcript);
+    let (manual, mut count) = (read("docs/control.md"), 0);
+    for block in manual.split("```console").skip(1) {
+        for example in examples(block.split("```").next().unwrap()) {
+            assert!(printed.contains(&example), "$ gatepost{example}");
+            count += 1;
+        }
+    }
+    for command in Args::command().get_subcommands() {
+        let name = command.get_name();
+        let alias = command.get_all_aliases().next().unwrap_or(name);
+        let is_shown =
+            [name, alias].iter().any(|name| manual.contains(&format!("$ gatepost {name}")));
+        assert!(is_shown || name == "help", "{name}");
+    }
+    assert!(count > 30, "where are they?");
 }
 
 #[tokio::test]
