@@ -1,7 +1,9 @@
 //! The other side of the control socket: what the commands ask with.
 
 use std::io;
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -69,6 +71,7 @@ impl Client {
         Self { path: path.into() }
     }
 
+    #[cfg(test)]
     pub fn path(&self) -> &Path {
         &self.path
     }

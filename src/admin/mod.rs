@@ -30,12 +30,13 @@ pub mod directives;
 #[cfg(test)]
 pub mod fake;
 mod gate;
+pub mod local;
 mod ops;
 mod server;
 pub mod socket;
 
 pub use client::{Client, Error as ClientError};
-pub use gate::Access;
+pub use gate::{Access, Callers};
 pub use ops::{Ops, Reply};
 pub use server::{Api, serve};
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{Pid, getppid};
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::directives::Settings;
@@ -51,6 +52,8 @@ pub struct Control {
     socket: Socket,
     /// None once it is another's.
     file: Option<(u64, u64)>,
+    /// The older gatepost that gave it to us: while it lives, the file is its, too.
+    elder: Option<Pid>,
 }
 
 impl Control {
@@ -71,7 +74,8 @@ impl Control {
             Ok(file) => {
                 let file = Some(file);
                 let socket = Socket::adopt(raw.into()).map_err(fail("getsockname()"))?;
-                Ok(Self { path: path.to_owned(), settings: settings.clone(), socket, file })
+                let (path, settings) = (path.to_owned(), settings.clone());
+                Ok(Self { path, settings, socket, file, elder: None })
             }
             Err((call, cause)) => {
                 let _ = std::fs::remove_file(&fresh);
@@ -84,8 +88,12 @@ impl Control {
     pub fn adopt(path: &Path, settings: &Settings, fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::adopt(fd)?;
         let found = std::fs::symlink_metadata(path)?;
+        if !found.file_type().is_socket() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let (path, settings) = (path.to_owned(), settings.clone());
-        Ok(Self { path, settings, socket, file: Some((found.dev(), found.ino())) })
+        let file = Some((found.dev(), found.ino()));
+        Ok(Self { path, settings, socket, file, elder: Some(getppid()) })
     }
 
     /// Another process goes on with the file: it stays when we go.
@@ -119,7 +127,8 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        if self.is_ours() {
+        let is_shared = self.elder.is_some_and(|elder| elder == getppid());
+        if !is_shared && self.is_ours() {
             let _ = std::fs::remove_file(&self.path);
         }
     }

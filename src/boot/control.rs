@@ -24,8 +24,9 @@ const LABEL: &str = "control unix:";
 #[derive(Debug, Default)]
 pub struct Desk {
     control: Option<Control>,
-    /// None while another process answers.
     serving: Option<Trigger<Leave>>,
+    /// Another process answers at the same socket.
+    is_aside: bool,
 }
 
 /// What came of opening.
@@ -54,7 +55,7 @@ impl Desk {
             // Where it cannot be taken over, one is opened.
             is_wanted.then(|| Control::adopt(path, settings, fd).ok()).flatten()
         });
-        Self { control, serving: None }
+        Self { control, serving: None, is_aside: false }
     }
 
     /// Opens what `settings` ask for, unless it is open.
@@ -90,13 +91,15 @@ impl Desk {
             }
             Opened::Fresh(control) => Some(control),
         };
-        self.pause();
-        self.control = fresh;
+        self.stop();
+        (self.control, self.is_aside) = (fresh, false);
     }
 
-    /// Answers in the runtime that is current, unless it does already.
-    pub fn answer(&mut self, settings: &Settings, ops: &Arc<dyn Ops>, log: &Log) {
-        let (Some(control), None) = (&self.control, &self.serving) else { return };
+    /// Answers in the runtime that is current, unless it does already or another process does.
+    fn answer(&mut self, settings: &Settings, ops: &Arc<dyn Ops>, log: &Log) {
+        let (Some(control), None, false) = (&self.control, &self.serving, self.is_aside) else {
+            return;
+        };
         match control.socket() {
             Ok(socket) => {
                 let ops = Arc::clone(ops);
@@ -109,8 +112,19 @@ impl Desk {
         }
     }
 
-    /// Leaves the answers to another process.
-    pub fn pause(&mut self) {
+    /// Leaves the answers to the process that takes over.
+    pub fn step_aside(&mut self) {
+        self.is_aside = true;
+        self.stop();
+    }
+
+    /// That process is gone.
+    pub fn step_back(&mut self, settings: &Settings, ops: &Arc<dyn Ops>, log: &Log) {
+        self.is_aside = false;
+        self.answer(settings, ops, log);
+    }
+
+    fn stop(&mut self) {
         if let Some(trigger) = self.serving.take() {
             trigger.fire(Leave::Queue);
         }
@@ -118,7 +132,7 @@ impl Desk {
 
     /// Ends it, and removes its file unless `somebody_goes_on`.
     pub fn close(&mut self, somebody_goes_on: bool) {
-        self.pause();
+        self.stop();
         if let Some(mut control) = self.control.take()
             && somebody_goes_on
         {

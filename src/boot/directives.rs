@@ -271,7 +271,7 @@ pub const DIRECTIVES: &[Directive] = &[
               Prometheus, `/stub_status` in nginx's form. With `api=read` it answers questions about \
               the running gatepost, too, and with `api=full` it does what the control socket does \
               ([control.md](control.md)); `api=off` is the default. It has no access control of its \
-              own: keep it on loopback. The API answers only requests whose `Host` is an address or \
+              own: whoever reaches the address is answered, on loopback every user of this machine. The API answers only requests whose `Host` is an address or \
               `localhost` and that name no `Origin`, so that no web page can ask; at a `unix:` path \
               it answers only whom the control socket answers.",
         ..ONCE

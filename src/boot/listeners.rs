@@ -80,11 +80,6 @@ impl Listeners {
         }
     }
 
-    /// Whether an older gatepost gave us sockets, and lives still.
-    pub fn has_elder(&self) -> bool {
-        self.elder.is_some_and(|elder| elder == getppid())
-    }
-
     pub fn has(&self, label: &str) -> bool {
         self.open.contains_key(label)
     }
@@ -114,7 +109,7 @@ impl Listeners {
     }
 
     fn remove_path(&self, sockets: &[Socket]) {
-        if self.has_elder() {
+        if self.elder.is_some_and(|elder| elder == getppid()) {
             return;
         }
         if let Some(Endpoint::Unix(path)) = sockets.first().map(Socket::endpoint) {

@@ -20,7 +20,7 @@ use super::start::one;
 use super::worker::Workers;
 use super::{Options, Start, figures};
 use crate::admin::directives::Settings as Control;
-use crate::admin::{Access, Api, Ops};
+use crate::admin::{Access, Api, Callers, Ops};
 use crate::net::accept::{self, Conn, Leave, Notice};
 use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
@@ -56,7 +56,7 @@ pub struct Process {
     child: Option<Child>,
     identities: Vec<Arc<Identity>>,
     /// Where figures are shown, by the listener's label.
-    shown: HashMap<String, (Access, Trigger<Leave>)>,
+    shown: HashMap<String, (Access, Callers, Trigger<Leave>)>,
     /// What admins ask.
     ops: Arc<dyn Ops>,
     control: Desk,
@@ -186,21 +186,25 @@ impl Process {
         let labels = settings.metrics.iter().map(|listen| label(&listen.endpoint));
         let wanted: HashMap<_, _> = labels.zip(settings.api.iter().copied()).collect();
         for (label, access) in &wanted {
-            if self.shown.get(label).is_some_and(|(known, _)| known == access) {
+            let callers = settings.control.callers();
+            let is_as = |(old, who, _): &(Access, Callers, _)| old == access && *who == callers;
+            if self.shown.get(label).is_some_and(is_as) {
                 continue;
             }
             for socket in self.listeners.sockets(label) {
-                let callers = settings.control.callers();
-                let api = Api::new(Arc::clone(&self.ops), *access, callers);
+                let api = Api::new(Arc::clone(&self.ops), *access, callers.clone());
                 let socket = socket.try_clone()?;
                 let trigger = figures::serve(socket, &self.kept.metrics, api, &model.log);
                 // With other rights than before: the same socket goes on.
-                if let Some((_, old)) = self.shown.insert(label.clone(), (*access, trigger)) {
+                let now = (*access, callers.clone(), trigger);
+                if let Some((_, _, old)) = self.shown.insert(label.clone(), now) {
                     old.fire(Leave::Queue);
                 }
             }
         }
-        for (label, (_, trigger)) in self.shown.extract_if(|label, _| !wanted.contains_key(label)) {
+        for (label, (_, _, trigger)) in
+            self.shown.extract_if(|label, _| !wanted.contains_key(label))
+        {
             trigger.fire(Leave::Drain);
             let words = format_args!("figures are no longer shown at {label}");
             model.log.line(Level::Notice, None, words);
@@ -305,10 +309,10 @@ impl Process {
             return;
         }
         self.quitting = true;
-        for (_, (_, trigger)) in self.shown.drain() {
+        for (_, (_, _, trigger)) in self.shown.drain() {
             trigger.fire(Leave::Queue);
         }
-        self.control.close(self.child.is_some() || self.listeners.has_elder());
+        self.control.close(self.child.is_some());
         let current = std::mem::replace(&mut self.current, Generation::new(0));
         self.drain(current, true);
         // The acceptors close their copies as they end; ours must not keep the port.
@@ -352,7 +356,7 @@ impl Process {
                 let pid = child.id().unwrap_or_default();
                 self.log.line(Level::Notice, None, format_args!("start new binary process {pid}"));
                 self.child = Some(child);
-                self.control.pause();
+                self.control.step_aside();
             }
             Err(error) => {
                 let words = format!("starting the new binary failed ({})", errno(&error));
@@ -370,7 +374,7 @@ impl Process {
         if let Err(error) = self.pid.step_back() {
             self.log.line(Level::Alert, None, format_args!("pid file: {}", errno(&error)));
         }
-        self.control.answer(&self.control_settings, &self.ops, &self.log);
+        self.control.step_back(&self.control_settings, &self.ops, &self.log);
     }
 
     fn forget(&mut self, number: u64) {

@@ -62,11 +62,8 @@ fn begin(options: Options, start: Start, kept: Kept, model: Model) -> Result<(),
         let _inside = runtime.enter();
         Signals::listen().map_err(|error| one("signal()", &error))?
     };
-    let pid = PidFile::write(&model.settings.pid).map_err(|error| {
-        let path = model.settings.pid.display();
-        vec![format!("open() \"{path}\" failed ({})", errno(&error))]
-    })?;
-    // Before the change of user: root alone can give its file away.
+    // Before the pid file, as every listener; and before the change of user: root alone can give its
+    // file away.
     let settings = &model.settings.control;
     let mut desk = Desk::adopt(settings, control);
     match desk.open(settings).map_err(|error| vec![error])? {
@@ -74,6 +71,10 @@ fn begin(options: Options, start: Start, kept: Kept, model: Model) -> Result<(),
         Opened::Failed(_) => {}
         opened => desk.keep(opened, &log),
     }
+    let pid = PidFile::write(&model.settings.pid).map_err(|error| {
+        let path = model.settings.pid.display();
+        vec![format!("open() \"{path}\" failed ({})", errno(&error))]
+    })?;
     change_user(&model, &listeners, &log)?;
     let ended = runtime.block_on(async {
         let mut process = Process::new(options, start, kept, listeners, desk, pid, log);

@@ -20,7 +20,7 @@ pub fn parse(text: &str, now: &Zoned) -> Result<When, String> {
             tomorrow.with().time(time).build().map_err(fail)?
         };
         When::from(next.timestamp())
-    } else if let Some(span) = value::read_time(text).ok() {
+    } else if let Ok(span) = value::read_time(text) {
         let span = jiff::SignedDuration::try_from(span).ok();
         let end = span.and_then(|span| now.timestamp().checked_add(span).ok());
         When::from(end.ok_or_else(|| format!("{text} is too long"))?)

@@ -42,7 +42,6 @@ fn answers(gatepost: &Gatepost) -> u32 {
     pid.split(',').next().unwrap().parse().unwrap()
 }
 
-/// The pid file is written before the socket answers.
 #[track_caller]
 fn soon_answers(gatepost: &Gatepost, pid: u32) {
     until("the right process to answer", || (answers(gatepost) == pid).then_some(()));
@@ -168,7 +167,27 @@ fn the_youngest_of_an_upgrade_answers() {
         (gatepost.pid_file() == Some(old)).then_some(())
     });
     soon_answers(&gatepost, old);
+    // A reload of the old one takes no answers from the new one.
+    let new = upgrade(&gatepost);
+    soon_answers(&gatepost, new);
+    gatepost.reload(&conf(""), &[UP], "exited with code 0");
+    assert_eq!(answers(&gatepost), new);
+    // It dies without a word, and with it the socket's other owner.
+    send(new, Signal::SIGKILL);
+    soon_answers(&gatepost, old);
+    // One that cannot start leaves the socket as it is.
+    gatepost.site.write("conf/gatepost.conf", "nonsense;");
+    let exits = || gatepost.error_log().matches("the new binary process has exited").count();
+    let before = exits();
+    send(old, Signal::SIGUSR2);
+    until("the new process to end", || (exits() > before).then_some(()));
+    assert!(path.exists());
+    gatepost.site.write("conf/gatepost.conf", fill(&gatepost.site, &conf(""), &[UP]));
+    soon_answers(&gatepost, old);
     // One that stays.
+    until("the old process to have its name back", || {
+        (gatepost.pid_file() == Some(old)).then_some(())
+    });
     let new = upgrade(&gatepost);
     soon_answers(&gatepost, new);
     gatepost.signal(Signal::SIGQUIT);

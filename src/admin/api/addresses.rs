@@ -64,7 +64,7 @@ mod tests {
         let local = || ["192.0.2.2", "192.0.2.1", "192.0.2.1"].map(|at| ("eth0".into(), ip(at)));
         let found = assign(local(), &[(Some(ip("192.0.2.1")), a.clone())]);
         assert_eq!(found.addresses.len(), 2);
-        assert_eq!(found.addresses[0].assigned, [a.clone()]);
+        assert_eq!(found.addresses[0].assigned, std::slice::from_ref(&a));
         assert_eq!(found.addresses[1].assigned, []);
         let found = assign(local(), &[(Some(ip("192.0.2.1")), a.clone()), (None, any.clone())]);
         assert_eq!(found.addresses[0].assigned, [a, any.clone()]);

@@ -58,6 +58,7 @@ macro_rules! words {
         }
 
         impl $name {
+            #[allow(dead_code, reason = "not every word is shown to people")]
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+

@@ -64,6 +64,8 @@ async fn follow(mut sort: Sort, every: Duration, client: &Client) -> Done {
     let mut trouble = None;
     let mut terminate = signal(SignalKind::terminate()).map_err(ours)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(ours)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ours)?;
+    let mut quit = signal(SignalKind::quit()).map_err(ours)?;
     let mut shown = Shown::open().map_err(ours)?;
     let mut keys = Keys::listen();
     let mut ticks = tokio::time::interval(every);
@@ -74,6 +76,8 @@ async fn follow(mut sort: Sort, every: Duration, client: &Client) -> Done {
         tokio::select! {
             _ = terminate.recv() => return Ok(0),
             _ = hangup.recv() => return Ok(0),
+            _ = interrupt.recv() => return Ok(0),
+            _ = quit.recv() => return Ok(0),
             press = keys.next() => match press {
                 Some(Press::Sort) => sort = sort.next(),
                 Some(Press::Redraw) => {}
