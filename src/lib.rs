@@ -58,6 +58,7 @@ pub mod testing {
             (b'i', crate::throttle::logins::directives::hold_for_any),
             (b'K', crate::proxy::kerberos::hold_for_any),
             (b'U', crate::route::state::hold_for_any),
+            (b'o', crate::cli::format::hold_for_any),
         ];
 
         /// What is read off the wire, element by element.
@@ -89,6 +90,7 @@ pub mod testing {
             (b'D', crate::net::dns::hold_for_any),
             (b'm', crate::memcached::hold_for_any),
             (b'G', crate::route::health::hold_for_any),
+            (b'J', crate::admin::api::hold_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

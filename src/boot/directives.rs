@@ -1,10 +1,13 @@
 //! The directives of the process itself: nginx's core module, and where figures are shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::privilege::Identity;
-use crate::config::{Block, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
+use super::{Options, registry};
+use crate::admin::Access;
+use crate::admin::directives as control;
+use crate::config::{self, Block, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
 use crate::net::listen::{self, Listen};
 
 const ONCE: Directive = Directive {
@@ -262,10 +265,15 @@ pub const DIRECTIVES: &[Directive] = &[
     },
     Directive {
         name: "metrics",
+        takes: Takes::Args(1, 2),
         repeats: true,
         doc: "An address and port, or `unix:PATH`, where figures are shown over HTTP: `/metrics` for \
-              Prometheus, `/stub_status` in nginx's form. It has no access control of its own: keep \
-              it on loopback.",
+              Prometheus, `/stub_status` in nginx's form. With `api=read` it answers questions about \
+              the running gatepost, too, and with `api=full` it does what the control socket does \
+              ([control.md](control.md)); `api=off` is the default. It has no access control of its \
+              own: whoever reaches the address is answered, on loopback every user of this machine. The API answers only requests whose `Host` is an address or \
+              `localhost` and that name no `Origin`, so that no web page can ask; at a `unix:` path \
+              it answers only whom the control socket answers.",
         ..ONCE
     },
     Directive {
@@ -288,6 +296,9 @@ pub struct Settings {
     pub shutdown_timeout: Option<Duration>,
     pub worker_connections: usize,
     pub metrics: Vec<Listen>,
+    /// What the API does at those, in their order.
+    pub api: Vec<Access>,
+    pub control: control::Settings,
     /// What is there for nginx's sake and has no effect, one note each.
     pub notes: Vec<String>,
 }
@@ -303,6 +314,8 @@ impl Default for Settings {
             shutdown_timeout: None,
             worker_connections: 16384,
             metrics: Vec::new(),
+            api: Vec::new(),
+            control: control::Settings::beside(Path::new("/run/gatepost.pid")),
             notes: Vec::new(),
         }
     }
@@ -329,21 +342,26 @@ impl Settings {
             }
             events.number("worker_connections", 1..)
         });
+        let pid = main.path("pid").unwrap_or(default.pid);
+        let (metrics, api) = metrics(main);
+        let notes = notes(main, &metrics, &api);
         Self {
             daemon: main.flag("daemon").unwrap_or(default.daemon),
-            pid: main.path("pid").unwrap_or(default.pid),
+            control: control::Settings::read(main, &pid),
+            pid,
             user: user(main),
             workers,
             open_files: main.number("worker_rlimit_nofile", 1..),
             shutdown_timeout: main.time("worker_shutdown_timeout"),
             worker_connections: connections.unwrap_or(default.worker_connections),
-            metrics: metrics(main),
-            notes: notes(main),
+            metrics,
+            api,
+            notes,
         }
     }
 }
 
-fn notes(main: &Block) -> Vec<String> {
+fn notes(main: &Block, shown: &[Listen], api: &[Access]) -> Vec<String> {
     let modules = main.all("load_module").into_iter();
     let modules = modules
         .map(|at| format!("\"load_module {}\" has no effect: all is built in", at.args()[0]));
@@ -352,6 +370,13 @@ fn notes(main: &Block) -> Vec<String> {
         let all = main.all(name);
         if *is_noted && !all.is_empty() {
             notes.push(format!("\"{name}\" has no effect: the service manager sees to that"));
+        }
+    }
+    for (listen, access) in shown.iter().zip(api) {
+        if *access != Access::Off && listen.endpoint.ip().is_some_and(|ip| !ip.is_loopback()) {
+            let words =
+                "whoever reaches it is answered, and may steer gatepost if it says \"api=full\"";
+            notes.push(format!("\"metrics {}\": {words}", listen.endpoint));
         }
     }
     notes
@@ -369,13 +394,43 @@ fn user(main: &Block) -> Option<Identity> {
     }
 }
 
-fn metrics(main: &Block) -> Vec<Listen> {
-    let (mut listens, mut room) = (Vec::new(), listen::MOST);
+fn metrics(main: &Block) -> (Vec<Listen>, Vec<Access>) {
+    let (mut listens, mut api, mut room) = (Vec::new(), Vec::new(), listen::MOST);
     for at in main.all("metrics") {
+        let access = match at.arg(1) {
+            None | Some("api=off") => Access::Off,
+            Some("api=read") => Access::Read,
+            Some("api=full") => Access::Full,
+            Some(other) => {
+                let words = "it must be \"api=off\", \"api=read\" or \"api=full\"";
+                main.fault(
+                    at,
+                    format!("invalid parameter \"{other}\" in \"metrics\" directive, {words}"),
+                );
+                Access::Off
+            }
+        };
         match Listen::parse_within(&[&at.args()[0]], &mut room) {
-            Ok(parsed) => listens.extend(parsed),
+            Ok(parsed) => {
+                api.resize(api.len() + parsed.len(), access);
+                listens.extend(parsed);
+            }
             Err(error) => main.fault(at, error.replace("\"listen\"", "\"metrics\"")),
         }
     }
-    listens
+    (listens, api)
+}
+
+/// Where a gatepost with this configuration is asked and told. Only what stands outside of `mail` is
+/// looked at, so that a running gatepost is found whatever is wrong in there.
+pub fn control_socket(options: &Options) -> Result<Option<PathBuf>, Vec<String>> {
+    let (file, prefix) = (&options.configuration, &options.prefix);
+    let directives = options.directives.as_deref();
+    let lines = |faults: config::Faults| -> Vec<String> {
+        faults.iter().map(ToString::to_string).collect()
+    };
+    let tree = config::load(file, prefix, directives, &registry::registry()).map_err(lines)?;
+    let main = tree.root();
+    let pid = main.path("pid").unwrap_or(Settings::default().pid);
+    Ok(control::Settings::read(main, &pid).path)
 }

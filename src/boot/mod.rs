@@ -21,6 +21,7 @@
 //! **Limits.** One process: workers are threads (`docs/decisions/0004`). After the change of user the
 //! main thread alone may still read keys, write logs and bind low ports (`docs/decisions/0008`).
 
+mod control;
 mod directives;
 mod figures;
 mod fleet;
@@ -30,6 +31,7 @@ mod listeners;
 mod logs;
 mod model;
 mod names;
+mod ops;
 mod pid;
 mod privilege;
 pub mod registry;
@@ -41,6 +43,7 @@ mod worker;
 use std::path::PathBuf;
 
 pub use crate::proxy::kerberos::run_clerk as kerberos_clerk;
+pub use directives::control_socket;
 #[doc(hidden)]
 pub use hold::hold_for_any;
 pub use logs::ERROR_LOG;

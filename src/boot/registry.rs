@@ -1,11 +1,13 @@
 //! All rooms' directives.
 
 use crate::config::{self, Directive};
+use crate::{admin, proxy, route, throttle, tls};
 use crate::{memcached, proxy, route, throttle, tls};
 
 /// Every room that has directives, in the order of `docs/directives.md`.
 pub const ROOMS: &[(&str, &[Directive])] = &[
     ("boot", super::directives::DIRECTIVES),
+    ("admin", admin::directives::DIRECTIVES),
     ("config", config::DIRECTIVES),
     ("memcached", memcached::directives::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),

@@ -10,13 +10,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::control::Desk;
 use super::generation::{Alive, Generation};
 use super::listeners::{Listeners, label};
 use super::model::{Faults, Kept, Model, Plan};
+use super::ops::Running;
 use super::pid::PidFile;
 use super::start::one;
 use super::worker::Workers;
 use super::{Options, Start, figures, fleet};
+use crate::admin::directives::Settings as Control;
+use crate::admin::{Access, Api, Callers, Ops};
 use crate::net::accept::{self, Conn, Leave, Notice};
 use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
@@ -52,7 +56,12 @@ pub struct Process {
     child: Option<Child>,
     identities: Vec<Arc<Identity>>,
     /// Where figures are shown, by the listener's label.
-    shown: HashMap<String, Trigger<Leave>>,
+    shown: HashMap<String, (Access, Callers, Trigger<Leave>)>,
+    /// What admins ask.
+    ops: Arc<dyn Ops>,
+    control: Desk,
+    /// As the configuration in force has it.
+    control_settings: Control,
     quitting: bool,
     /// What is done for the fleet, and how it ends.
     fleet: Option<(Trigger, tokio::task::JoinHandle<()>)>,
@@ -93,6 +102,7 @@ impl Process {
         start: Start,
         kept: Kept,
         listeners: Listeners,
+        control: Desk,
         pid: PidFile,
         log: Log,
     ) -> Self {
@@ -115,6 +125,9 @@ impl Process {
             child: None,
             identities: Vec::new(),
             shown: HashMap::new(),
+            ops: Arc::new(Running::new()),
+            control,
+            control_settings: Control::beside(std::path::Path::new("")),
             quitting: false,
             fleet: None,
         }
@@ -131,7 +144,10 @@ impl Process {
             let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
             sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
+        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.show_figures(&model)?;
+        self.control_settings = model.settings.control.clone();
+        self.control.put(opened, &self.control_settings, &self.ops, &model.log);
         self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));
         self.shutdown_timeout = model.settings.shutdown_timeout;
         let mut generation = Generation::new(number);
@@ -170,19 +186,29 @@ impl Process {
 
     /// Shows figures where `model` says, and nowhere else.
     fn show_figures(&mut self, model: &Model) -> io::Result<()> {
-        let wanted: Vec<_> =
-            model.settings.metrics.iter().map(|listen| label(&listen.endpoint)).collect();
-        for label in &wanted {
-            if self.shown.contains_key(label) {
+        let settings = &model.settings;
+        let labels = settings.metrics.iter().map(|listen| label(&listen.endpoint));
+        let wanted: HashMap<_, _> = labels.zip(settings.api.iter().copied()).collect();
+        for (label, access) in &wanted {
+            let callers = settings.control.callers();
+            let is_as = |(old, who, _): &(Access, Callers, _)| old == access && *who == callers;
+            if self.shown.get(label).is_some_and(is_as) {
                 continue;
             }
             for socket in self.listeners.sockets(label) {
+                let api = Api::new(Arc::clone(&self.ops), *access, callers.clone());
                 let socket = socket.try_clone()?;
-                let trigger = figures::serve(socket, &self.kept.metrics, &model.log);
-                self.shown.insert(label.clone(), trigger);
+                let trigger = figures::serve(socket, &self.kept.metrics, api, &model.log);
+                // With other rights than before: the same socket goes on.
+                let now = (*access, callers.clone(), trigger);
+                if let Some((_, _, old)) = self.shown.insert(label.clone(), now) {
+                    old.fire(Leave::Queue);
+                }
             }
         }
-        for (label, trigger) in self.shown.extract_if(|label, _| !wanted.contains(label)) {
+        for (label, (_, _, trigger)) in
+            self.shown.extract_if(|label, _| !wanted.contains_key(label))
+        {
             trigger.fire(Leave::Drain);
             let words = format_args!("figures are no longer shown at {label}");
             model.log.line(Level::Notice, None, words);
@@ -287,9 +313,10 @@ impl Process {
             return;
         }
         self.quitting = true;
-        for (_, trigger) in self.shown.drain() {
+        for (_, (_, _, trigger)) in self.shown.drain() {
             trigger.fire(Leave::Queue);
         }
+        self.control.close(self.child.is_some());
         let current = std::mem::replace(&mut self.current, Generation::new(0));
         self.drain(current, true);
         // The acceptors close their copies as they end; ours must not keep the port.
@@ -324,7 +351,8 @@ impl Process {
             return;
         }
         let handed = self.pid.step_aside().and_then(|()| {
-            let sockets = self.listeners.to_hand_over()?;
+            let mut sockets = self.listeners.to_hand_over()?;
+            sockets.extend(self.control.to_hand_over()?);
             self.start.hand_over(&sockets)
         });
         match handed {
@@ -332,6 +360,7 @@ impl Process {
                 let pid = child.id().unwrap_or_default();
                 self.log.line(Level::Notice, None, format_args!("start new binary process {pid}"));
                 self.child = Some(child);
+                self.control.step_aside();
             }
             Err(error) => {
                 let words = format!("starting the new binary failed ({})", errno(&error));
@@ -349,6 +378,7 @@ impl Process {
         if let Err(error) = self.pid.step_back() {
             self.log.line(Level::Alert, None, format_args!("pid file: {}", errno(&error)));
         }
+        self.control.step_back(&self.control_settings, &self.ops, &self.log);
     }
 
     fn forget(&mut self, number: u64) {

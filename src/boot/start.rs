@@ -4,6 +4,7 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::control::{self, Desk, Opened};
 use super::listeners::Listeners;
 use super::model::{Faults, Kept, Model, Plan};
 use super::pid::PidFile;
@@ -39,8 +40,9 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
 fn begin(options: Options, start: Start, kept: Kept, model: Model) -> Result<(), Faults> {
     let log = model.log.clone();
     limit_files(&model, &log);
-    let handed = upgrade::taken_over().map_err(|error| one("taking over sockets", &error))?;
+    let mut handed = upgrade::taken_over().map_err(|error| one("taking over sockets", &error))?;
     let is_upgrade = handed.is_some();
+    let control = handed.as_mut().and_then(control::taken_out);
     let mut listeners = Listeners::adopt(handed.unwrap_or_default())
         .map_err(|error| one("taking over sockets", &error))?;
     let fresh = listeners.prepare(model.listens()).map_err(|error| vec![error.to_string()])?;
@@ -60,13 +62,22 @@ fn begin(options: Options, start: Start, kept: Kept, model: Model) -> Result<(),
         let _inside = runtime.enter();
         Signals::listen().map_err(|error| one("signal()", &error))?
     };
+    // Before the pid file, as every listener; and before the change of user: root alone can give its
+    // file away.
+    let settings = &model.settings.control;
+    let mut desk = Desk::adopt(settings, control);
+    match desk.open(settings).map_err(|error| vec![error])? {
+        // It is tried once more, and told then.
+        Opened::Failed(_) => {}
+        opened => desk.keep(opened, &log),
+    }
     let pid = PidFile::write(&model.settings.pid).map_err(|error| {
         let path = model.settings.pid.display();
         vec![format!("open() \"{path}\" failed ({})", errno(&error))]
     })?;
     change_user(&model, &listeners, &log)?;
     let ended = runtime.block_on(async {
-        let mut process = Process::new(options, start, kept, listeners, pid, log);
+        let mut process = Process::new(options, start, kept, listeners, desk, pid, log);
         process.serve(model).map_err(|error| one("starting workers", &error))?;
         process.live(signals).await;
         Ok::<_, Faults>(process)

@@ -1,8 +1,10 @@
-//! The command line: nginx's flags.
+//! The command line: nginx's flags, and the commands that follow them.
 
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+
+use super::command::Command;
 
 /// Where things are when the command line does not say.
 pub const PREFIX: &str = "/etc/gatepost";
@@ -10,10 +12,19 @@ pub const CONFIGURATION: &str = "gatepost.conf";
 
 /// An nginx-style reverse mail proxy.
 #[derive(Debug, Parser)]
-#[command(name = "gatepost", disable_version_flag = true, disable_help_flag = true)]
+#[command(
+    name = "gatepost",
+    disable_version_flag = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    override_usage = "gatepost [OPTIONS] [COMMAND]",
+    after_help = "Without a command gatepost starts. \"gatepost help\" lists the commands by what \
+                  they are for, \"gatepost help COMMAND\" explains one."
+)]
 pub struct Args {
     /// Show this help and exit.
-    #[arg(short = '?', short_alias = 'h', long = "help", action = clap::ArgAction::Help)]
+    #[arg(short = '?', short_alias = 'h', long = "help", global = true, action = clap::ArgAction::Help)]
     help: Option<bool>,
 
     /// Show the version and exit.
@@ -41,11 +52,11 @@ pub struct Args {
     pub signal: Option<Order>,
 
     /// The folder that relative paths start from.
-    #[arg(short = 'p', value_name = "PREFIX", default_value = PREFIX)]
+    #[arg(short = 'p', value_name = "PREFIX", global = true, default_value = PREFIX)]
     pub prefix: PathBuf,
 
     /// The configuration file, relative to the prefix.
-    #[arg(short = 'c', value_name = "FILE", default_value = CONFIGURATION)]
+    #[arg(short = 'c', value_name = "FILE", global = true, default_value = CONFIGURATION)]
     pub configuration: PathBuf,
 
     /// The error log until the configuration names one, relative to the prefix, or `stderr`.
@@ -65,6 +76,17 @@ pub struct Args {
         hide = true
     )]
     pub kerberos_clerk: Option<Vec<String>>,
+
+    /// Commands: the control socket, where the configuration is not to be asked.
+    #[arg(long = "control", value_name = "PATH", global = true)]
+    pub control: Option<PathBuf>,
+
+    /// Commands: print the answer as JSON.
+    #[arg(long = "json", global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 /// What `-s` can ask of a running gatepost.
@@ -81,6 +103,20 @@ pub enum Order {
 }
 
 impl Args {
+    /// A flag of nginx's that says what to do, where a command says something else.
+    pub fn idle_flag(&self) -> Option<&'static str> {
+        self.command.as_ref()?;
+        let flags = [
+            ("-t", self.test),
+            ("-T", self.dump),
+            ("-s", self.signal.is_some()),
+            ("-v", self.version),
+            ("-V", self.build),
+            ("-q", self.quiet),
+        ];
+        flags.into_iter().find(|(_, is_set)| *is_set).map(|(flag, _)| flag)
+    }
+
     /// The prefix, absolute, so that it survives a change of directory.
     pub fn prefix(&self) -> PathBuf {
         std::path::absolute(&self.prefix).unwrap_or_else(|_| self.prefix.clone())
@@ -106,6 +142,26 @@ mod tests {
         assert_eq!(args.configuration(), PathBuf::from("/tmp/x/conf/g.conf"));
         let args = parse(&["-p", "/tmp/x", "-c", "/etc/g.conf"]);
         assert_eq!(args.configuration(), PathBuf::from("/etc/g.conf"));
+    }
+
+    #[test]
+    fn the_command_line_is_in_order() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn paths_may_stand_before_a_command_and_after_it() {
+        for words in [
+            ["-c", "x.conf", "-p", "/p", "status", "--json"],
+            ["status", "--json", "-c", "x.conf", "-p", "/p"],
+            ["--json", "-p", "/p", "status", "-c", "x.conf"],
+        ] {
+            let args = parse(&words);
+            assert!(args.json && matches!(args.command, Some(Command::Status)), "{words:?}");
+            assert_eq!(args.configuration(), PathBuf::from("/p/x.conf"), "{words:?}");
+        }
+        let args = parse(&["status"]);
+        assert_eq!(args.configuration(), PathBuf::from("/etc/gatepost/gatepost.conf"));
     }
 
     #[test]

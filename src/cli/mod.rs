@@ -2,10 +2,23 @@
 //!
 //! nginx's flags: start, test (`-t`, `-T`), signal (`-s`), version (`-v`, `-V`). Errors go to
 //! standard error as `gatepost: [emerg] TEXT`, and the exit status is 1.
+//!
+//! And commands, which ask the gatepost that runs at its control socket ([`command`] lists them,
+//! [`commands`] does them). Their errors are `gatepost: TEXT`; the exit status is 0, 1 where something
+//! is not as it should be or was refused, and 2 where no gatepost was reached.
 
 mod args;
+mod ask;
 mod check;
+mod command;
+mod commands;
+pub mod format;
+mod help;
+mod human;
 mod signal;
+mod table;
+mod top;
+mod until;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,6 +38,14 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::from(error.use_stderr()));
         }
     };
+    if let Some(flag) = args.idle_flag() {
+        say(&format!("gatepost: {flag} does not go with a command"));
+        return ExitCode::FAILURE;
+    }
+    if args.command.is_none() && (args.json || args.control.is_some()) {
+        say("gatepost: --json and --control are for commands; \"gatepost help\" lists them");
+        return ExitCode::FAILURE;
+    }
     if let Some([host, realm]) = args.kerberos_clerk.as_deref() {
         return match boot::kerberos_clerk(host, realm) {
             Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +69,9 @@ pub fn main() -> ExitCode {
     }
     if args.test || args.dump {
         return check::run(&options, args.dump, args.quiet);
+    }
+    if let Some(command) = args.command {
+        return ask::run(command, &options, args.control, args.json);
     }
     let done = match args.signal {
         Some(order) => signal::send(&options, order),
@@ -80,10 +104,11 @@ fn version(build: bool) -> String {
     }
     let krb5 = if cfg!(feature = "krb5") { "with" } else { "without" };
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let top = if cfg!(feature = "top") { "with" } else { "without" };
     format!(
-        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n{krb5} GSSAPI\n\
+        "{version}\nbuilt with rustc {}, {profile}, for {}-{}\nTLS by rustls with aws-lc-rs\n{krb5} GSSAPI, {top} the screen of top\n\
          configure arguments: --prefix={} --conf-path={}/{} --error-log-path={} \
-         --pid-path=/run/gatepost.pid",
+         --pid-path=/run/gatepost.pid --control-path=/run/gatepost.sock",
         env!("CARGO_PKG_RUST_VERSION"),
         std::env::consts::ARCH,
         std::env::consts::OS,

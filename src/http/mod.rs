@@ -1,13 +1,13 @@
 //! # http: the engine, over hyper
 //!
 //! Two small things for now, both HTTP/1.1 over hyper's own codec: a [`Client`] that asks one
-//! origin short questions over kept connections (`auth_http`), and [`server`], which shows pages
-//! to a monitor (`/metrics`, `/stub_status`).
+//! origin short questions over kept connections (`auth_http`), and [`server`], which answers
+//! monitors (`/metrics`, `/stub_status`) and administrators.
 //!
 //! **In and out.** [`Url::parse`] reads an address as `auth_http` writes it. [`Client::ask`]
 //! takes a request without a body and gives the status and headers of its response; what body
-//! comes is drained out of sight. It goes over TLS where it is given a connector. [`server::serve`] takes a listener and a function from path to
-//! [`server::Page`].
+//! comes is drained out of sight. It goes over TLS where it is given a connector. [`server::serve`] takes a listener and
+//! [`server::Pages`], which answer requests that were read whole.
 //!
 //! **Promises.**
 //! - One deadline bounds the whole exchange: name lookup, connect, TLS, write, response head.

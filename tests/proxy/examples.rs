@@ -91,7 +91,13 @@ fn each_line_of_gatepost_conf_that_is_switched_off_passes() {
 #[test]
 fn each_configuration_in_the_documents_passes() {
     let mut count = 0;
-    for name in ["README.md", "docs/auth-http.md", "docs/mechanisms.md", "docs/routes.md"] {
+    for name in [
+        "README.md",
+        "docs/auth-http.md",
+        "docs/control.md",
+        "docs/mechanisms.md",
+        "docs/routes.md",
+    ] {
         let text = read(name);
         for part in text.split("```nginx\n").skip(1) {
             let block = part.split("```").next().unwrap();

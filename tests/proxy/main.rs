@@ -17,6 +17,7 @@ mod sieve;
 
 mod certificates;
 mod clients;
+mod control;
 mod examples;
 mod fail2ban;
 mod header;

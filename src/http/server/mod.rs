@@ -1,7 +1,7 @@
-//! A small server of pages, for monitors: `/metrics`, `/stub_status`.
+//! A small server of pages: for monitors (`/metrics`, `/stub_status`) and for who administers us.
 //!
-//! GET and HEAD only, nothing is read but a request's head. A peer is bounded in every direction:
-//! so many at a time, so long for a head, so large a head, so long in all.
+//! A peer is bounded in every direction: so many at a time, so long for a head and for a body, so
+//! large a head and a body, so long in all. What it may ask is for the [`Pages`] to say.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -11,16 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 
+use crate::net::Plain;
 use crate::net::accept::{self, Conn, Host, Leave, Notice};
 use crate::net::halt::Halt;
 use crate::net::limits::Gate;
@@ -45,6 +46,63 @@ impl Default for Limits {
     }
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Network,
+    /// On this machine, as the kernel says (`SO_PEERCRED`).
+    Local {
+        uid: u32,
+        gid: u32,
+    },
+}
+
+/// A request, read whole.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: Method,
+    /// As it came, not decoded.
+    pub path: String,
+    /// What follows the `?`, not decoded; empty where there is none.
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub peer: Peer,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub content_type: &'static str,
+    /// The methods that would do, where this one does not.
+    pub allow: Option<&'static str>,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// One that says only its status.
+    pub fn plain(status: StatusCode) -> Self {
+        let body = format!("{status}\n").into();
+        Self { status, content_type: "text/plain", allow: None, body }
+    }
+}
+
+/// Answers requests.
+pub trait Pages: Send + Sync + 'static {
+    /// How long a request's body may be, in bytes. What is longer is refused unread.
+    fn most_body(&self) -> usize {
+        0
+    }
+
+    fn answer(&self, request: Request) -> impl Future<Output = Answer> + Send;
+
+    /// What is said to a request that could not be read.
+    fn refuse(&self, status: StatusCode) -> Answer {
+        Answer::plain(status)
+    }
+}
+
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -52,17 +110,25 @@ pub struct Page {
     pub body: Bytes,
 }
 
-/// The page at a path, if there is one.
-pub trait Pages: Send + Sync + 'static {
-    fn page(&self, path: &str) -> Option<Page>;
-}
+/// Pages that are only looked at (GET, HEAD), by a function from path to page.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<F>(pub F);
 
-impl<F> Pages for F
+impl<F> Pages for Shown<F>
 where
     F: Fn(&str) -> Option<Page> + Send + Sync + 'static,
 {
-    fn page(&self, path: &str) -> Option<Page> {
-        self(path)
+    async fn answer(&self, request: Request) -> Answer {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            let refused = Answer::plain(StatusCode::METHOD_NOT_ALLOWED);
+            return Answer { allow: Some("GET, HEAD"), ..refused };
+        }
+        match (self.0)(&request.path) {
+            Some(Page { content_type, body }) => {
+                Answer { status: StatusCode::OK, content_type, allow: None, body }
+            }
+            None => Answer::plain(StatusCode::NOT_FOUND),
+        }
     }
 }
 
@@ -93,10 +159,12 @@ impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
     fn welcome(&mut self, conn: Conn) {
         let (pages, limits, stop) = (Arc::clone(&self.pages), self.limits, self.stop.clone());
         let Conn { stream, mut permit, .. } = conn;
+        // Nobody whom the kernel cannot name is taken for somebody.
+        let Ok(peer) = peer(&stream) else { return };
         // Each ends soon by itself, so none has to give way.
         permit.settle();
         tasks::spawn("http server", async move {
-            connection(stream, pages, limits, stop).await;
+            connection(stream, peer, pages, limits, stop).await;
             drop(permit);
         });
     }
@@ -107,15 +175,20 @@ impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
 }
 
 /// Serves one connection to its end.
-pub async fn connection<S, P, T>(stream: S, pages: Arc<P>, limits: Limits, mut stop: Halt<T>)
-where
+pub async fn connection<S, P, T>(
+    stream: S,
+    peer: Peer,
+    pages: Arc<P>,
+    limits: Limits,
+    mut stop: Halt<T>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     P: Pages,
     T: Copy,
 {
     let service = service_fn(move |request| {
-        let answer = answer(&*pages, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        let pages = Arc::clone(&pages);
+        async move { Ok::<_, Infallible>(exchange(&*pages, request, peer, limits).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -133,36 +206,80 @@ where
     tokio::time::timeout(limits.head, poll_fn(|cx| serving.as_mut().poll(cx))).await.ok();
 }
 
-fn answer<P: Pages>(pages: &P, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED);
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return answer;
-    }
-    if !request.body().is_end_stream() {
-        return plain(StatusCode::PAYLOAD_TOO_LARGE);
-    }
-    match pages.page(request.uri().path()) {
-        Some(page) => {
-            let mut answer = Response::new(Full::new(page.body));
-            let kind = HeaderValue::from_static(page.content_type);
-            answer.headers_mut().insert(CONTENT_TYPE, kind);
-            answer
+fn peer(stream: &Plain) -> io::Result<Peer> {
+    match stream {
+        Plain::Tcp(_) => Ok(Peer::Network),
+        Plain::Unix(stream) => {
+            let cred = stream.peer_cred()?;
+            Ok(Peer::Local { uid: cred.uid(), gid: cred.gid() })
         }
-        None => plain(StatusCode::NOT_FOUND),
     }
 }
 
-/// A response that says only its status. It ends the connection where a body may be on its way,
-/// which must not be read as the next request.
-fn plain(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(Bytes::from(format!("{status}\n"))));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    if status != StatusCode::NOT_FOUND {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+async fn exchange<P: Pages>(
+    pages: &P,
+    request: hyper::Request<Incoming>,
+    peer: Peer,
+    limits: Limits,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    match read(body, pages.most_body(), limits.head).await {
+        Ok(body) => {
+            let asked = Request {
+                method: head.method,
+                path: head.uri.path().to_owned(),
+                query: head.uri.query().unwrap_or_default().to_owned(),
+                headers: head.headers,
+                body,
+                peer,
+            };
+            written(pages.answer(asked).await)
+        }
+        // It ends the connection: what is left of the body must not be read as the next request.
+        Err(status) => closing(written(pages.refuse(status))),
     }
-    answer
+}
+
+/// A body of no more than `most` bytes, that takes no longer than `within`.
+async fn read(body: Incoming, most: usize, within: Duration) -> Result<Bytes, StatusCode> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    // Said before any of it is read, so that nobody sends in vain.
+    if most == 0 || body.size_hint().lower() > most as u64 {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    match tokio::time::timeout(within, Limited::new(body, most).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(StatusCode::PAYLOAD_TOO_LARGE)
+        }
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+fn written(answer: Answer) -> Response<Full<Bytes>> {
+    let Answer { status, content_type, allow, body } = answer;
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    match status {
+        StatusCode::NOT_FOUND => response,
+        // Who does not know what to ask need not stay.
+        _ if status.is_client_error() => closing(response),
+        _ => response,
+    }
+}
+
+fn closing(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@ use crate::net::Endpoint;
 use crate::net::halt::{Trigger, halt};
 use crate::net::listen::{Listen, open as listen};
 
-fn metrics(path: &str) -> Option<Page> {
+fn metrics() -> Arc<impl Pages> {
     let page = || Page { content_type: "text/plain", body: Bytes::from_static(b"up 1\n") };
-    (path == "/metrics").then(page)
+    Arc::new(Shown(move |path: &str| (path == "/metrics").then(page)))
 }
 
 /// One connection on a pipe, and what stops it.
 fn open(limits: Limits) -> (DuplexStream, Trigger) {
     let (near, far) = tokio::io::duplex(65536);
     let (stop, until) = halt();
-    tasks::spawn("server", connection(far, Arc::new(metrics), limits, until));
+    tasks::spawn("server", connection(far, Peer::Network, metrics(), limits, until));
     (near, stop)
 }
 
@@ -96,7 +96,7 @@ async fn only_so_many_are_served_at_a_time() {
     let serving = tasks::spawn("server", async move {
         let mut notices = Vec::new();
         let note = |notice: Notice| notices.push(notice.to_string());
-        serve(socket, Arc::new(metrics), limits, until, note).await.unwrap();
+        serve(socket, metrics(), limits, until, note).await.unwrap();
         notices
     });
     let mut heard = vec![0; 4096];
@@ -112,4 +112,61 @@ async fn only_so_many_are_served_at_a_time() {
     stop.fire(Leave::Drain);
     assert_eq!(first.read(&mut heard).await.unwrap(), 0);
     assert_eq!(serving.await.unwrap(), ["1 worker_connections are not enough"]);
+}
+
+/// Says what it was asked, with bodies of eight bytes at the most.
+struct Echo;
+
+impl Pages for Echo {
+    fn most_body(&self) -> usize {
+        8
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
+        let Request { method, path, query, headers, body, peer } = request;
+        let said = headers.get("x-said").and_then(|said| said.to_str().ok()).unwrap_or("-");
+        let words = format!("{method} {path} {query} {said} {body:?} {peer:?}\n");
+        Answer {
+            status: StatusCode::OK,
+            content_type: "text/plain",
+            allow: None,
+            body: words.into(),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_read_whole_and_within_bounds() {
+    let chunked = "POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked";
+    for (request, status, end) in [
+        (
+            "PUT /a%20b?c=d&e HTTP/1.0\r\nX-Said: hello\r\nContent-Length: 3\r\n\r\nxyz".to_owned(),
+            200,
+            "PUT /a%20b c=d&e hello b\"xyz\" Network\n",
+        ),
+        ("GET / HTTP/1.0\r\n\r\n".to_owned(), 200, "GET /  - b\"\" Network\n"),
+        (format!("{chunked}\r\n\r\n8\r\n12345678\r\n0\r\n\r\n"), 200, "b\"12345678\" Network\n"),
+        (format!("{chunked}\r\n\r\n9\r\n123456789\r\n0\r\n\r\n"), 413, "Payload Too Large\n"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n".to_owned(), 413, "Too Large\n"),
+        (format!("{chunked}\r\n\r\nnonsense\r\n"), 400, "Bad Request\n"),
+        // It never comes.
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab".to_owned(), 408, "Timeout\n"),
+    ] {
+        let (mut near, far) = tokio::io::duplex(65536);
+        let (_stop, until) = halt::<()>();
+        tasks::spawn(
+            "server",
+            connection(far, Peer::Network, Arc::new(Echo), Limits::default(), until),
+        );
+        near.write_all(request.as_bytes()).await.unwrap();
+        let mut heard = Vec::new();
+        near.read_to_end(&mut heard).await.unwrap();
+        let heard = String::from_utf8(heard).unwrap();
+        assert_eq!(
+            heard.split(' ').nth(1),
+            Some(status.to_string().as_str()),
+            "{request:?} {heard}"
+        );
+        assert!(heard.ends_with(end), "{request:?}: {heard:?}");
+    }
 }

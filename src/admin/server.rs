@@ -1,0 +1,115 @@
+//! Answering at a listener.
+
+use std::sync::Arc;
+
+use hyper::header::CONTENT_TYPE;
+use hyper::{HeaderMap, StatusCode};
+
+use super::api::{Asked, MAX_BODY, Problem};
+use super::calls;
+use super::gate::{Access, Callers, refuse_browsers};
+use super::ops::Ops;
+use crate::http::server::{self, Answer, Limits, Pages, Request};
+use crate::net::accept::Leave;
+use crate::net::halt::{self, Trigger};
+use crate::net::listen::Socket;
+use crate::observe::{Level, Log, tasks};
+
+/// The API as one listener offers it.
+#[derive(Clone)]
+pub struct Api {
+    ops: Arc<dyn Ops>,
+    access: Access,
+    callers: Callers,
+}
+
+impl Api {
+    pub fn new(ops: Arc<dyn Ops>, access: Access, callers: Callers) -> Self {
+        Self { ops, access, callers }
+    }
+
+    /// Whether a path is the API's, if it is offered here at all.
+    pub fn has(&self, path: &str) -> bool {
+        self.access != Access::Off && (path == "/v1" || path.starts_with("/v1/"))
+    }
+
+    async fn call(&self, request: Request) -> Result<bytes::Bytes, Problem> {
+        self.callers.admit(request.peer)?;
+        refuse_browsers(&request.headers)?;
+        let call = calls::find(&request.method, &request.path)?;
+        let asked = if call.is_post {
+            if self.access != Access::Full {
+                return Err(Problem::read_only());
+            }
+            if !request.query.is_empty() {
+                return Err(Problem::bad("what is asked goes into the body, not the query"));
+            }
+            if !request.body.is_empty() && !is_json(&request.headers) {
+                return Err(Problem::wrong_type());
+            }
+            Asked::Body(request.body)
+        } else {
+            if !request.body.is_empty() {
+                return Err(Problem::bad("what is asked goes into the query, not a body"));
+            }
+            Asked::Query(request.query)
+        };
+        call.run(&*self.ops, asked).await
+    }
+}
+
+impl Pages for Api {
+    fn most_body(&self) -> usize {
+        if self.access == Access::Full { MAX_BODY } else { 0 }
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
+        let path = request.path.clone();
+        match self.call(request).await {
+            Ok(body) => json(StatusCode::OK, body),
+            Err(problem) => {
+                let answer = told(&problem);
+                let call = calls::CALLS.iter().find(|call| call.path == path);
+                let allow = call.map(|call| if call.is_post { "POST" } else { "GET" });
+                let allow = allow.filter(|_| problem.status == StatusCode::METHOD_NOT_ALLOWED);
+                Answer { allow, ..answer }
+            }
+        }
+    }
+
+    fn refuse(&self, status: StatusCode) -> Answer {
+        told(&Problem::unread(status))
+    }
+}
+
+/// Parameters (`; charset=utf-8`) are no matter: JSON is UTF-8.
+fn is_json(headers: &HeaderMap) -> bool {
+    let written = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = written.map(|written| written.split(';').next().unwrap_or_default().trim());
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+}
+
+fn told(problem: &Problem) -> Answer {
+    let mut body = serde_json::to_vec(&problem.told()).expect("a problem is plain data");
+    body.push(b'\n');
+    json(problem.status, body.into())
+}
+
+fn json(status: StatusCode, body: bytes::Bytes) -> Answer {
+    Answer { status, content_type: "application/json", allow: None, body }
+}
+
+/// Answers at the control socket, in the runtime that is current, until the trigger fires.
+pub fn serve(socket: Socket, ops: Arc<dyn Ops>, callers: Callers, log: &Log) -> Trigger<Leave> {
+    let (trigger, stop) = halt::halt();
+    let api = Arc::new(Api::new(ops, Access::Full, callers));
+    let log = log.clone();
+    tasks::spawn("control", async move {
+        let notices = log.clone();
+        let notice = move |notice| notices.line(Level::Crit, None, notice);
+        if let Err(error) = server::serve(socket, api, Limits::default(), stop, notice).await {
+            log.line(Level::Alert, None, format_args!("the control socket failed ({error})"));
+        }
+    });
+    trigger
+}

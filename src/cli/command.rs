@@ -1,0 +1,313 @@
+//! The commands: what an admin asks of a running gatepost.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say whether all is well
+    ///
+    /// Exits with 0 if it is, 1 if something is not, 2 if gatepost is not running.
+    Status,
+
+    /// List sessions
+    Who(Who),
+
+    /// Follow sessions, logins, upstreams, caches and users on a screen
+    ///
+    /// Keys: s sorts the users by bytes, sessions or name; q leaves.
+    Top(Top),
+
+    /// Find a user, end a user's sessions, send a user elsewhere
+    #[command(subcommand)]
+    User(User),
+
+    /// List upstreams; take a server out or put it back
+    #[command(subcommand)]
+    Upstream(Upstream),
+
+    /// List lookup handlers; ask one no more, or again
+    #[command(subcommand)]
+    Lookup(Lookup),
+
+    /// Show what is kept of routes, and forget it
+    #[command(subcommand)]
+    Cache(Cache),
+
+    /// List who is kept waiting or out after failed logins, and forgive
+    #[command(subcommand)]
+    Throttle(Throttle),
+
+    /// Begin or end maintenance by hand
+    #[command(subcommand)]
+    Maintenance(Maintenance),
+
+    /// List the episodes of maintenance and locks
+    Report,
+
+    /// Find the step that fails: DNS, connect, TLS, greeting, login
+    ///
+    /// Exits with 0 if all steps succeed, with 1 if one fails, and names it.
+    #[command(subcommand)]
+    Doctor(Doctor),
+
+    /// Show how gatepost sees this machine
+    #[command(subcommand)]
+    Show(Show),
+
+    /// Print the lookup handlers as `zmprov garpu` does
+    #[command(alias = "garpu")]
+    Lookups,
+
+    /// Print the upstreams' servers as `zmprov garpb` does
+    #[command(alias = "garpb")]
+    Backends,
+
+    /// Print the URLs that rule on SMTP logins as `zmprov gamau` does
+    #[command(name = "auth-urls", alias = "gamau")]
+    AuthUrls,
+
+    /// Print the servers of the shared cache as `zmprov gamcs` does
+    #[command(alias = "gamcs")]
+    Caches,
+
+    /// List the commands, or explain one
+    Help {
+        /// The command, and what of it.
+        words: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Who {
+    /// Only the sessions of this user.
+    pub user: Option<String>,
+    /// Only those of users of this domain.
+    #[arg(long)]
+    pub domain: Option<String>,
+    /// Only those from this address or network.
+    #[arg(long, value_name = "ADDRESS")]
+    pub client: Option<String>,
+    /// Only those of imap, pop3, smtp …
+    #[arg(long)]
+    pub protocol: Option<String>,
+    /// Only those at this upstream, or at one server of it.
+    #[arg(long, value_name = "NAME[/SERVER]")]
+    pub upstream: Option<String>,
+    /// No more than so many.
+    #[arg(long, value_name = "NUMBER")]
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Print one frame as text and exit.
+    #[arg(long)]
+    pub once: bool,
+    /// What the users are sorted by.
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: Sort,
+    /// How often it looks: 1s, 500ms.
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    pub every: String,
+}
+
+/// What users are sorted by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    #[default]
+    Bytes,
+    Sessions,
+    Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Say where a user's sessions are, and where the next one would go
+    Where { user: String },
+    /// End a user's sessions, with the protocol's goodbye
+    Kick { user: String },
+    /// End a user's sessions, and send the next one elsewhere
+    Move {
+        user: String,
+        /// The server; left out, wherever the route leads by then.
+        #[arg(long, value_name = "SERVER")]
+        to: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Upstream {
+    /// List upstreams and their servers
+    List,
+    /// Send no new sessions there; those that are there stay
+    Drain {
+        #[arg(value_name = "NAME[/SERVER]")]
+        name: String,
+        /// End those that are there, too.
+        #[arg(long)]
+        end: bool,
+    },
+    /// Send sessions there again, after drain or remove
+    Undrain {
+        #[arg(value_name = "NAME[/SERVER]")]
+        name: String,
+    },
+    /// Send no new sessions there, and end those that are there
+    Remove {
+        #[arg(value_name = "NAME[/SERVER]")]
+        name: String,
+    },
+    /// Set it aside, as after failures, until a probe finds it well
+    Lock {
+        #[arg(value_name = "NAME[/SERVER]")]
+        name: String,
+    },
+    /// Use it again without waiting for a probe
+    Unlock {
+        #[arg(value_name = "NAME[/SERVER]")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Lookup {
+    /// List handlers: where they are configured, their last answers, times and errors
+    List,
+    /// Ask a handler again
+    Enable(Handler),
+    /// Ask a handler no more, from the next login on
+    Disable(Handler),
+}
+
+#[derive(Debug, Args)]
+pub struct Handler {
+    /// Its URL, or host:port.
+    pub handler: String,
+    /// The lookup it is of, where several have it.
+    #[arg(long, value_name = "NAME")]
+    pub lookup: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// Show the cache's servers, what is kept, and how often it had what was asked for
+    Status,
+    /// Forget routes, in this process, on every cache server and in the fleet
+    Purge(Purge),
+}
+
+/// As zmproxypurge's, and more.
+#[derive(Debug, Args)]
+pub struct Purge {
+    /// Whose routes.
+    pub users: Vec<String>,
+    /// Whose routes, too.
+    #[arg(short = 'a', long = "account", value_name = "USER", num_args = 1..)]
+    pub accounts: Vec<String>,
+    /// A file of users, one a line; - is standard input.
+    #[arg(short = 'L', long = "list-file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The routes of a domain's users.
+    #[arg(long, conflicts_with_all = ["users", "accounts", "file", "all"])]
+    pub domain: Option<String>,
+    /// All routes.
+    #[arg(long, conflicts_with_all = ["users", "accounts", "file"])]
+    pub all: bool,
+    /// Forget nothing: list what this process keeps.
+    #[arg(long, conflicts_with_all = ["accounts", "file", "all", "info"])]
+    pub list: bool,
+    /// Print every key and the server it is deleted on.
+    #[arg(short = 'v', long = "verbose")]
+    pub verbose: bool,
+    /// Forget nothing: print every key of the users and its value.
+    #[arg(short = 'i', long = "info")]
+    pub info: bool,
+    /// How -i and --list print: %1$s is the server, %2$s the key, %3$s the value.
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        default_value = "[%1$s] %2$s -- %3$s"
+    )]
+    pub output: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Throttle {
+    /// List addresses, networks and users with failed logins, the worst first
+    List {
+        /// No more than so many.
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u64>,
+    },
+    /// Forget the failures of an address, a network or a user
+    Forgive {
+        #[arg(value_name = "ADDRESS|NETWORK|USER", required_unless_present = "all")]
+        key: Option<String>,
+        /// Of everybody.
+        #[arg(long, conflicts_with = "key")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Maintenance {
+    /// Tell clients to come back later
+    On {
+        /// Only the users of this domain.
+        #[arg(long)]
+        domain: Option<String>,
+        /// When it ends by itself: 2h, 18:30, 2026-11-20T18:30:00Z; left out, when it is ended.
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// What clients are told.
+        #[arg(long)]
+        text: Option<String>,
+    },
+    /// End what was begun by hand
+    Off {
+        #[arg(long)]
+        domain: Option<String>,
+    },
+    /// Say whether maintenance is in force
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Doctor {
+    /// Examine the servers of an upstream, or one of them
+    Upstream {
+        #[command(flatten)]
+        patient: Patient,
+    },
+    /// Examine a lookup's handlers, or one of them
+    Lookup {
+        #[command(flatten)]
+        patient: Patient,
+    },
+    /// Say what a client from an address meets: throttles, names, networks
+    Clientip {
+        #[command(flatten)]
+        patient: Patient,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Patient {
+    /// Its name, with /SERVER for one of them; or the address.
+    pub name: String,
+    /// Try a login, too.
+    #[arg(long, value_name = "USER")]
+    pub login: Option<String>,
+    /// A file whose first line is the password; - is standard input.
+    #[arg(long, value_name = "FILE", requires = "login")]
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Show {
+    /// List local addresses and the domains they serve
+    Addresses,
+}
