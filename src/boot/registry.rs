@@ -1,8 +1,7 @@
 //! All rooms' directives.
 
 use crate::config::{self, Directive};
-use crate::{admin, proxy, route, throttle, tls};
-use crate::{memcached, proxy, route, throttle, tls};
+use crate::{admin, memcached, proxy, route, throttle, tls};
 
 /// Every room that has directives, in the order of `docs/directives.md`.
 pub const ROOMS: &[(&str, &[Directive])] = &[
