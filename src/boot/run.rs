@@ -18,7 +18,7 @@ use super::ops::Running;
 use super::pid::PidFile;
 use super::start::one;
 use super::worker::Workers;
-use super::{Options, Start, figures, fleet};
+use super::{Options, Start, figures, fleet, lookups};
 use crate::admin::directives::Settings as Control;
 use crate::admin::{Access, Api, Callers, Ops};
 use crate::net::accept::{self, Conn, Leave, Notice};
@@ -144,6 +144,7 @@ impl Process {
             let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
             sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
+        let windows = lookups::sockets(&model.windows, &self.listeners)?;
         let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.show_figures(&model)?;
         self.control_settings = model.settings.control.clone();
@@ -167,6 +168,7 @@ impl Process {
             }
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
+        lookups::serve(model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
         self.log = model.log;
         self.identities = model.identities;

@@ -1,0 +1,51 @@
+//! Routes for somebody else to take: one address, for a name and no more.
+
+use super::presence::canonical;
+use super::{Error, Route, Router};
+use crate::net::Endpoint;
+
+/// So many servers whose names have no address are stepped over.
+const MOST_TRIES: usize = 6;
+
+impl Router {
+    /// The address that the login of `mailbox` is to be made at by somebody who goes there himself;
+    /// `port` where the route has none. None: nobody can be reached now. `tell` hears of names that
+    /// have no address.
+    ///
+    /// Where an upstream is sticky it is where the user's sessions are, or would begin. No place at
+    /// the server is taken.
+    pub async fn address(
+        &self,
+        route: &mut Route,
+        mailbox: &[u8],
+        port: u16,
+        tell: &(dyn Fn(Error) + Sync),
+    ) -> Option<Endpoint> {
+        route.targets.for_others();
+        if let Some(group) = route.group.as_ref().filter(|group| group.sticky.is_some()) {
+            let known = self.fleet.sticky.where_is(&canonical(mailbox)).await;
+            let lease = known.leases.into_iter().find(|lease| *lease.upstream == *group.name);
+            if let Some(lease) = lease
+                && !lease.server.is_some_and(|server| route.targets.prefer(&server))
+                && let Some(first) = lease.first
+            {
+                route.targets.prefer(&first);
+            }
+        }
+        for _ in 0..MOST_TRIES {
+            match route.targets.next(port).await? {
+                Ok(target) => return Some(target.endpoint),
+                Err(error) => tell(Error::Address(error)),
+            }
+        }
+        None
+    }
+
+    /// Whether the logins of `mailbox` are refused for now, by hand.
+    pub fn is_in_maintenance(&self, mailbox: &[u8]) -> bool {
+        let domain = mailbox.rsplit(|byte| *byte == b'@').next();
+        let domain = domain.filter(|domain| domain.len() < mailbox.len());
+        let domain = domain.and_then(|domain| std::str::from_utf8(domain).ok());
+        self.fleet.maintenance.in_force(domain).is_some()
+    }
+}
