@@ -2,12 +2,24 @@
 
 use super::presence::canonical;
 use super::{Error, Route, Router};
+#[cfg(test)]
+use super::{Fleet, Settings};
+#[cfg(test)]
+use crate::http::Names;
 use crate::net::Endpoint;
+#[cfg(test)]
+use crate::tls::client::Connectors;
 
 /// So many servers whose names have no address are stepped over.
 const MOST_TRIES: usize = 6;
 
 impl Router {
+    /// One of `settings`, of which nothing needs a certificate.
+    #[cfg(test)]
+    pub fn of(settings: &Settings, names: &Names, fleet: &Fleet) -> Self {
+        Self::new(settings, names, &mut Connectors::default(), fleet).expect("sources that open")
+    }
+
     /// The address that the login of `mailbox` is to be made at by somebody who goes there himself;
     /// `port` where the route has none. None: nobody can be reached now. `tell` hears of names that
     /// have no address.

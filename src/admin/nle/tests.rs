@@ -10,10 +10,8 @@ use crate::config::Block;
 use crate::http::Names;
 use crate::http::server::Peer;
 use crate::http::stub::{self, Book, Stub, head};
-use crate::memcached::Cache;
 use crate::net::listen::MOST;
 use crate::route::{self, Fleet};
-use crate::tls::client::Connectors;
 
 fn lookups(mail: &str, fleet: &Fleet) -> Lookups {
     let block = Block::parse(&format!("lookup_server 127.0.0.1:7072; {mail}"));
@@ -21,13 +19,9 @@ fn lookups(mail: &str, fleet: &Fleet) -> Lookups {
     let route = route::Settings::read(&block, &route::Settings::default()).for_names_alone();
     assert_eq!(block.faults(), [""; 0]);
     let names: Names = Book::of(&[("store.test", &["192.0.2.21"])]);
-    let router = Router::new(&route, &names, &mut Connectors::default(), fleet).unwrap();
+    let router = Router::of(&route, &names, fleet);
     let (log, _) = Log::memory(Level::Info);
     Lookups::new(settings, router, None, log, fleet.metrics.clone())
-}
-
-fn fleet() -> Fleet {
-    Fleet::new(Cache::off(), Metrics::new())
 }
 
 fn request(lines: &str) -> Request {
@@ -74,7 +68,7 @@ async fn a_row_is_answered_with_an_address_and_the_port_of_the_protocol() {
             unix@x.test unix:/run/imap;
         }
         upstream backend { server 192.0.2.5 down; server store.test:7143; }";
-    let lookups = lookups(conf, &fleet());
+    let lookups = lookups(conf, &Fleet::alone());
     let at = |server: &str, port: u16, user: &str| {
         format!("{HERE}{server} auth-port={port} auth-user={user} auth-cache-alias=FALSE")
     };
@@ -99,7 +93,7 @@ async fn a_row_is_answered_with_an_address_and_the_port_of_the_protocol() {
 
 #[tokio::test]
 async fn a_question_takes_no_place_at_a_server() {
-    let fleet = fleet();
+    let fleet = Fleet::alone();
     let conf = "route { default backend; } upstream backend { server 192.0.2.5 max_conns=1; }";
     let lookups = lookups(conf, &fleet);
     for _ in 0..5 {
@@ -118,7 +112,7 @@ async fn who_is_shown_passwords_is_not_asked() {
         "auth_http {address}; lookup seen {{ handler {address}; send_password on; }}
          route {{ @x.test 192.0.2.9; }}"
     );
-    let lookups = lookups(&conf, &fleet());
+    let lookups = lookups(&conf, &Fleet::alone());
     let nginx = "Auth-Method: plain\nAuth-User: bob\nAuth-Pass: tanstaaf\nAuth-Protocol: imap\n\
                  Auth-Login-Attempt: 1\nClient-IP: 192.0.2.1";
     let said = says(&lookups, request(nginx)).await;
@@ -143,7 +137,7 @@ fn what_fewer_say_is_not_kept_for_those_who_are_asked_more() {
 
 #[tokio::test]
 async fn trouble_is_told_from_nobody_and_a_route_is_kept_until_a_client_comes_again() {
-    let fleet = fleet();
+    let fleet = Fleet::alone();
     let (stub, address) = Stub::tcp(|_, _, asked| {
         let asked = asked.to_ascii_lowercase();
         let has = |name: &str| asked.contains(&format!("auth-user: {name}"));
@@ -187,7 +181,7 @@ async fn trouble_is_told_from_nobody_and_a_route_is_kept_until_a_client_comes_ag
 async fn no_question_waits_longer_than_the_deadline() {
     let (_stub, address) = Stub::tcp(|_, _, _| stub::Reply::Hang).await;
     let conf = format!("lookup z {{ protocol nle; handler {address}; timeout 60s; }}");
-    let lookups = lookups(&conf, &fleet());
+    let lookups = lookups(&conf, &Fleet::alone());
     let began = Instant::now();
     let said = says(&lookups, zimbra("tim@x.test", "imap", "")).await;
     assert!(said.starts_with("503 auth-status=temporary failure"), "{said}");
@@ -196,7 +190,7 @@ async fn no_question_waits_longer_than_the_deadline() {
 
 #[tokio::test]
 async fn a_name_without_a_domain_may_be_completed() {
-    let mut lookups = lookups("route { @x.test 192.0.2.9; }", &fleet());
+    let mut lookups = lookups("route { @x.test 192.0.2.9; }", &Fleet::alone());
     assert!(says(&lookups, zimbra("tim", "imap", "")).await.contains("user not found:tim"));
     lookups.qualify = Some(Arc::new(|user, proxy| {
         (proxy == Some("203.0.113.1".parse().unwrap())).then(|| [user, b"@x.test"].concat().into())
@@ -212,7 +206,7 @@ async fn a_name_without_a_domain_may_be_completed() {
 
 #[tokio::test]
 async fn other_paths_and_methods_are_refused() {
-    let lookups = lookups("route { default 192.0.2.9; }", &fleet());
+    let lookups = lookups("route { default 192.0.2.9; }", &Fleet::alone());
     let other = Request { path: "/".to_owned(), ..zimbra("tim", "imap", "") };
     assert_eq!(lookups.answer(other).await.status, StatusCode::NOT_FOUND);
     let post = Request { method: Method::POST, ..zimbra("tim", "imap", "") };
@@ -232,7 +226,7 @@ proptest! {
         method in "username|zimbraId|plain|gssapi",
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let lookups = lookups("route { @x.test 192.0.2.9; default 192.0.2.8; }", &fleet());
+        let lookups = lookups("route { @x.test 192.0.2.9; default 192.0.2.8; }", &Fleet::alone());
         let mut request = request(&format!("Auth-Method: {method}\nAuth-Protocol: {protocol}"));
         request.headers.insert("auth-user", HeaderValue::from_bytes(&user).unwrap());
         let answer = runtime.block_on(lookups.answer(request));
