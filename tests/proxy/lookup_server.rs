@@ -108,8 +108,8 @@ fn a_login_through_nginx_ends_where_the_table_says() {
     assert!(end.starts_with("NO Invalid login or password"), "{end}");
     // It makes of trouble what it makes of a handler that is out of order.
     let mut client = Client::greeted(IMAP, front);
-    client.talk.say("a LOGIN unix@a.test pw");
-    client.talk.hears("* BAD internal server error");
+    client.say("a LOGIN unix@a.test pw");
+    client.hears("* BAD internal server error");
     assert!(!gatepost.error_log().contains("tea time"));
 }
 
@@ -195,10 +195,9 @@ fn who_does_not_exist_is_told_from_who_cannot_be_found() {
 #[test]
 fn one_gatepost_asks_another_and_trusts_whom_it_is_told_to() {
     let (up, ca) = (upstream(), Ca::new());
-    let inside = format!(
-        "lookup_server @ip@:7072 ssl path=/who; route {{ tim@a.test @up@ login=timothy@a.test; }}"
-    );
-    let knowing = gatepost(&ca, &inside, &[("up", &up.addr())]);
+    let inside =
+        "lookup_server @ip@:7072 ssl path=/who; route { tim@a.test @up@ login=timothy@a.test; }";
+    let knowing = gatepost(&ca, inside, &[("up", &up.addr())]);
     let asking = |trusted: &Ca, name: &str| {
         let (site, lookup) = (Site::new(), at(&knowing));
         site.write("ca.pem", &ca.pem);
