@@ -15,6 +15,7 @@ mod scene;
 mod scripted;
 mod sieve;
 
+mod balancer;
 mod certificates;
 mod clients;
 mod control;
