@@ -68,6 +68,8 @@ fn visit(node: &Gatepost, user: &str) -> String {
     let mut session = let_in(node, user);
     session.ask("LOGOUT").is("OK");
     session.hears_the_end();
+    // Its line is written when both sides have closed.
+    drop(session);
     until("the session's line", || (lines() > before).then_some(()));
     let log = node.access_log();
     log.lines().rfind(|line| line.contains(&about)).unwrap().to_owned()
@@ -94,7 +96,7 @@ fn place(session: &mut Client) -> usize {
 /// how long the slowest took.
 #[track_caller]
 fn load(nodes: &[Gatepost], tag: &str, count: usize, at_once: usize) -> Duration {
-    let next = AtomicUsize::new(0);
+    let (next, start) = (AtomicUsize::new(0), Instant::now());
     let work = || {
         let mut slowest = Duration::ZERO;
         loop {
@@ -107,10 +109,13 @@ fn load(nodes: &[Gatepost], tag: &str, count: usize, at_once: usize) -> Duration
             slowest = slowest.max(began.elapsed());
         }
     };
-    thread::scope(|scope| {
+    let slowest = thread::scope(|scope| {
         let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).max().unwrap()
-    })
+    });
+    let took = start.elapsed();
+    println!("{tag}: {count} logins, {at_once} at once, in {took:?}; the slowest: {slowest:?}");
+    slowest
 }
 
 /// Waits until what was written behind a login's back is there.
