@@ -105,7 +105,7 @@ fn what_a_client_calls_itself_is_never_a_command_to_the_cache() {
                 eve.hears("a ");
             }
             let mut eve = client(&node);
-            eve.send(&format!("a LOGIN {{{}+}}\r\n{name} pw\r\n", name.len()));
+            eve.send(format!("a LOGIN {{{}+}}\r\n{name} pw\r\n", name.len()));
             eve.hears("a ");
         }
         let before = cache.count();

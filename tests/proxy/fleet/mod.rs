@@ -114,7 +114,7 @@ fn load(nodes: &[Gatepost], tag: &str, count: usize, at_once: usize) -> Duration
         workers.into_iter().map(|worker| worker.join().unwrap()).max().unwrap()
     });
     let took = start.elapsed();
-    println!("{tag}: {count} logins, {at_once} at once, in {took:?}; the slowest: {slowest:?}");
+    eprintln!("{tag}: {count} logins, {at_once} at once, in {took:?}; the slowest: {slowest:?}");
     slowest
 }
 
