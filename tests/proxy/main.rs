@@ -21,6 +21,7 @@ mod clients;
 mod control;
 mod examples;
 mod fail2ban;
+mod fleet;
 mod header;
 mod hostile;
 mod imap;
