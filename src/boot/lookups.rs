@@ -19,7 +19,7 @@ use crate::net::limits::Gate;
 use crate::net::listen::{Listen, Socket};
 use crate::net::{Endpoint, accept, errno, halt};
 use crate::observe::{Level, Log, Target, tasks};
-use crate::route::{self, Router};
+use crate::route::{self, Group, Router};
 use crate::tls::certs::Identity;
 use crate::tls::client::Connectors;
 use crate::tls::directives as tls;
@@ -84,6 +84,12 @@ impl Plan {
 
     pub fn listens(&self) -> impl Iterator<Item = &Listen> {
         self.servers.iter().flat_map(|server| &server.listens)
+    }
+
+    /// The groups that answers come from.
+    pub fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        let groups = (!self.servers.is_empty()).then(|| self.route.groups.values());
+        groups.into_iter().flatten()
     }
 
     /// What answers, where it is to answer.

@@ -35,13 +35,10 @@ impl Router {
     ) -> Option<Endpoint> {
         route.targets.for_others();
         if let Some(group) = route.group.as_ref().filter(|group| group.sticky.is_some()) {
-            let known = self.fleet.sticky.where_is(&canonical(mailbox)).await;
-            let lease = known.leases.into_iter().find(|lease| *lease.upstream == *group.name);
-            if let Some(lease) = lease
-                && !lease.server.is_some_and(|server| route.targets.prefer(&server))
-                && let Some(first) = lease.first
-            {
-                route.targets.prefer(&first);
+            let (user, candidates) = (canonical(mailbox), group.candidates(port));
+            let at = self.fleet.sticky.follow(&group.name, &user, &candidates).await;
+            if let Some(index) = at {
+                route.targets.prefer(candidates[index].name);
             }
         }
         for _ in 0..MOST_TRIES {
