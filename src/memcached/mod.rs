@@ -75,6 +75,23 @@ impl Key {
         Self { bytes: key.into(), is_verbatim: false }
     }
 
+    /// One that [`Key::of`] has made, from its bytes; none where it makes no such bytes.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let kind = bytes.iter().position(|byte| *byte == b'/').unwrap_or(bytes.len());
+        let mut rest = &bytes[kind..];
+        while !rest.is_empty() {
+            let colon = rest.iter().position(|byte| *byte == b':')?;
+            let digits = str::from_utf8(rest[..colon].strip_prefix(b"/")?).ok()?;
+            let length: usize = digits.parse().ok()?;
+            if length.to_string() != digits {
+                return None;
+            }
+            rest = rest[colon + 1..].get(length..)?;
+        }
+        str::from_utf8(&bytes[..kind]).ok()?;
+        Some(Self { bytes: bytes.into(), is_verbatim: false })
+    }
+
     /// A key as somebody else writes it, byte by byte (Zimbra's logical keys).
     pub fn verbatim(text: impl Into<Box<[u8]>>) -> Self {
         Self { bytes: text.into(), is_verbatim: true }
@@ -304,6 +321,10 @@ impl Cache {
 /// What must hold for whatever is in the servers, and for whatever they say.
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
+    if let Some(key) = Key::read(input) {
+        assert_eq!(key.as_bytes(), input);
+    }
+    assert!(Key::read(Key::of("any", &[input, input]).as_bytes()).is_some());
     seal::hold_for_any(input);
     protocol::hold_for_any(input);
     status::hold_for_any(input);

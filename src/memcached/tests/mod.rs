@@ -90,3 +90,18 @@ async fn until_async<T, F: Future<Output = Option<T>>>(
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+#[test]
+fn a_key_is_read_back_as_what_made_it() {
+    let long = [b'x'; 1000];
+    for parts in [&[][..], &[b""], &[b"", b""], &[b"a/1:b", b"c"], &[b"\xff\0", &long]] {
+        let key = Key::of("route", parts);
+        assert_eq!(Key::read(key.as_bytes()), Some(key.clone()));
+        assert_ne!(Key::verbatim(key.as_bytes()), key, "others do not know it");
+    }
+    for bytes in
+        [&b"route/"[..], b"route/1:", b"route/01:a", b"route/+1:a", b"route/1:ab", b"\xff/1:a"]
+    {
+        assert_eq!(Key::read(bytes), None, "{}", bytes.escape_ascii());
+    }
+}

@@ -383,11 +383,12 @@ fn read_list(bytes: &[u8]) -> Option<Vec<Key>> {
         let (key, behind) = question::take(rest)?;
         rest = behind;
         // No other of our keys, nor of anybody else's, is to be deleted by way of a list.
-        if ![&b"route/"[..], b"id/", b"route:", b"alias:"].iter().any(|kind| key.starts_with(kind))
-        {
-            return None;
-        }
-        keys.push(Key::verbatim(key));
+        let is_one_of = |kinds: [&[u8]; 2]| kinds.iter().any(|kind| key.starts_with(kind));
+        keys.push(match () {
+            () if is_one_of([b"route/", b"id/"]) => Key::read(key)?,
+            () if is_one_of([b"route:", b"alias:"]) => Key::verbatim(key),
+            () => return None,
+        });
     }
     (version == VERSION && keys.len() <= LONGEST_LIST).then_some(keys)
 }

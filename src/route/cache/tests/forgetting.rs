@@ -229,3 +229,29 @@ async fn a_list_that_is_full_drops_its_oldest_and_so_does_the_cache() {
         assert!(seen.starts_with("MISS"), "{alias} {seen}");
     }
 }
+
+/// A key that comes back from a list is the one that went in, or it would be listed again each time.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_listed_once() {
+    let cache = Cache::memory();
+    for _ in 0..70 {
+        // A node that knows nothing of the others' writes it as if it were new.
+        let node = Node::on(&cache, As(ONE, "john@x.example"));
+        node.routes.shared.put(&node.question("john@x.example"), &entry(), 0, TTL).await.unwrap();
+    }
+    let node = Node::on(&cache, To(TWO));
+    let listed = node.routes.shared.listed(b"john@x.example").await.unwrap();
+    assert_eq!(listed, [node.question("john@x.example").key()]);
+}
+
+fn entry() -> Entry {
+    let server = Server::parse(ONE).unwrap();
+    Entry {
+        aim: super::super::entry::Aim::Servers(vec![server]),
+        user: None,
+        authzid: None,
+        security: None,
+        handler: None,
+        is_alias: false,
+    }
+}
