@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::observe::{Log, Metrics, names};
 use client::Client;
@@ -110,7 +111,7 @@ impl Key {
 /// Why the cache did not answer. None of them is a miss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("no cache is configured")]
+    #[error("no cache is configured, or it has no key")]
     Off,
     /// The server of this key failed a moment ago, and is left alone.
     #[error("memcached server {0} is down")]
@@ -234,9 +235,27 @@ impl Cache {
         }
     }
 
+    /// When a call that begins now is over at the latest.
+    pub fn deadline(&self) -> Instant {
+        match &*self.tier() {
+            Tier::Servers(client) => client.deadline(),
+            _ => Instant::now() + Settings::default().timeout,
+        }
+    }
+
     /// The value of `key`, if there is one that can be believed.
     pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
-        ask!(self.get(key))
+        self.get_by(key, self.deadline()).await
+    }
+
+    /// The same, by `deadline`: for calls that follow one another, and are to take no longer together
+    /// than one.
+    pub async fn get_by(&self, key: &Key, deadline: Instant) -> Result<Option<Vec<u8>>, Error> {
+        match &*self.tier() {
+            Tier::Off => Err(Error::Off),
+            Tier::Memory(memory) => memory.get(key),
+            Tier::Servers(client) => client.get(key, deadline).await,
+        }
     }
 
     /// Puts `value` there, whatever was there before.

@@ -81,12 +81,12 @@ async fn until_async<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut found: impl FnMut() -> F,
 ) -> T {
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let end = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = found().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -94,7 +94,8 @@ async fn until_async<T, F: Future<Output = Option<T>>>(
 #[test]
 fn a_key_is_read_back_as_what_made_it() {
     let long = [b'x'; 1000];
-    for parts in [&[][..], &[b""], &[b"", b""], &[b"a/1:b", b"c"], &[b"\xff\0", &long]] {
+    let table: [&[&[u8]]; 5] = [&[], &[b""], &[b"", b""], &[b"a/1:b", b"c"], &[b"\xff\0", &long]];
+    for parts in table {
         let key = Key::of("route", parts);
         assert_eq!(Key::read(key.as_bytes()), Some(key.clone()));
         assert_ne!(Key::verbatim(key.as_bytes()), key, "others do not know it");
