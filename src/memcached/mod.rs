@@ -40,7 +40,7 @@ pub mod seal;
 mod server;
 pub mod status;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod together;
 
 use std::sync::Arc;

@@ -44,7 +44,7 @@ use std::time::Duration;
 pub use directives::Settings;
 use entry::Entry;
 pub use entry::Ground;
-pub use purge::{PROCESS, Purge, PurgeReport, Row};
+pub use purge::{Purge, PurgeReport, Row};
 pub use question::{Question, Role};
 pub use shared::Format;
 

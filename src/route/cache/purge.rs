@@ -44,7 +44,7 @@ pub struct PurgeReport {
 /// What one server has under one key, as `gatepost cache purge` and its `--list` show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// As it is configured, or [`PROCESS`].
+    /// As it is configured, or `process`: this one's own tier.
     pub server: Arc<str>,
     /// The logical key.
     pub key: String,
@@ -55,7 +55,7 @@ pub struct Row {
 }
 
 /// The tier within this process, where others are servers.
-pub const PROCESS: &str = "process";
+const PROCESS: &str = "process";
 
 impl Purge {
     pub fn user(name: &str) -> Self {
@@ -218,10 +218,15 @@ impl Routes {
         });
     }
 
-    /// Orders may have been missed. What is kept here serves only where nobody can be asked.
+    /// Orders may have been missed. What is kept here serves only where nobody can be asked. A server
+    /// may have lost what it had: the generations that this node knows are put back.
     pub fn doubt(&self) {
         self.shared.ask_generations_anew();
         self.process.doubt();
+        if self.shared.is_on() {
+            let shared = self.shared.clone();
+            tasks::spawn("route-generations", async move { shared.put_generations_back().await });
+        }
     }
 
     /// Obeys what is heard, as long as there is anything to hear.

@@ -250,7 +250,7 @@ impl Shared {
 
     /// Those that an entry is written under: of everything, and of each domain that it has to do
     /// with.
-    async fn generations_of(
+    pub async fn generations_of(
         &self,
         question: &Question,
         entry: &Entry,
@@ -272,12 +272,29 @@ impl Shared {
             Some(domain) => vec![Key::of("generation", &[b""]), Key::of("generation", &[domain])],
             None => vec![Key::of("generation", &[])],
         };
+        let mut begun = Ok(());
         for key in &keys {
             let new = chance.max(1);
-            self.cache.put(key, &new.to_be_bytes(), GENERATION_LIFE).await?;
+            // Known even if it cannot be told: it is put back when the server is.
             self.generations.know(key, new);
+            let put = self.cache.put(key, &new.to_be_bytes(), GENERATION_LIFE).await;
+            begun = begun.and(put);
         }
-        Ok(())
+        begun
+    }
+
+    /// Puts those generations back that a server has lost, lest what lies on the others come back to
+    /// life.
+    pub async fn put_generations_back(&self) {
+        if self.format() == Format::Zimbra {
+            return;
+        }
+        let known: Vec<_> = self.generations.known.iter().collect();
+        for (key, known) in known {
+            let Some(key) = Key::read(&key).filter(|_| known.generation > 0) else { continue };
+            // Whoever asks for it puts it back too.
+            let _ = self.cache.add(&key, &known.generation.to_be_bytes(), GENERATION_LIFE).await;
+        }
     }
 
     /// Generations have changed, or may have.
@@ -317,7 +334,15 @@ impl Generations {
         {
             return Ok(known.generation);
         }
-        let generation = match (cache.get_by(key, deadline).await?, known) {
+        let found = match cache.get_by(key, deadline).await {
+            Ok(found) => found,
+            // While its server is away it is what it was, unless an order came since.
+            Err(error) => {
+                let known = known.filter(|known| known.turn == turn);
+                return known.map(|known| known.generation).ok_or(error);
+            }
+        };
+        let generation = match (found, known) {
             (Some(value), _) => {
                 let bytes = <[u8; 8]>::try_from(value.as_slice());
                 u64::from_be_bytes(bytes.map_err(|_| Error::Misbehaved("of a generation".into()))?)
