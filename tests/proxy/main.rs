@@ -50,5 +50,6 @@ mod sources;
 mod submission;
 mod tls;
 mod tokens;
+mod uniform;
 mod upgrade;
 mod upstreams;
