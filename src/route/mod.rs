@@ -154,6 +154,8 @@ pub struct NotFound {
     pub cause: Option<Error>,
     /// A source knows that there is no such user, and has seen no secret to say so.
     pub keepable: bool,
+    /// Whoever refused it has seen no secret, so what he says hangs on whether there is such a user.
+    pub unseen: bool,
 }
 
 /// Why there is no route, although nobody refused the login.
@@ -202,7 +204,8 @@ impl Error {
 
 impl From<Error> for NotFound {
     fn from(error: Error) -> Self {
-        Self { refusal: error.refusal(), cause: Some(error), keepable: false }
+        let unseen = matches!(error, Error::Nowhere(_) | Error::Unknown | Error::Unshown);
+        Self { refusal: error.refusal(), cause: Some(error), keepable: false, unseen }
     }
 }
 

@@ -36,6 +36,7 @@ mod lookups;
 mod masters;
 mod mechanisms;
 mod monitoring;
+mod names;
 mod nginx;
 mod peers;
 mod pop3;

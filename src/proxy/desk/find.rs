@@ -9,8 +9,7 @@ use crate::login::Attempt;
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
 use crate::observe::metrics::Phase;
-use crate::route::handler::Denied;
-use crate::route::{self, Asker, Error, NotFound, Reason, Route};
+use crate::route::{self, Asker, NotFound, Reason, Route};
 
 impl Desk<'_> {
     pub async fn find(&self, site: &Site, attempt: &Attempt) -> Found {
@@ -90,12 +89,9 @@ impl Desk<'_> {
             let words = format!("client login failed: \"{}\"", Quoted(text.as_bytes()));
             self.session.log(Level::Info, Some("in http auth state"), words);
         }
-        match (not_found.keepable, &not_found.cause) {
-            (true, _)
-            | (_, Some(Error::Unknown | Error::Denied { denied: Denied::Unknown(_), .. })) => {
-                Missed::Unknown(not_found.refusal)
-            }
-            _ => Missed::Refused(not_found.refusal),
+        match not_found.unseen {
+            true => Missed::Unknown(not_found.refusal),
+            false => Missed::Refused(not_found.refusal),
         }
     }
 }
