@@ -5,6 +5,7 @@ use std::pin::Pin;
 use super::cache::{Answer, Ask, Ground, Question, Reason, Role};
 use super::group::Chooser;
 use super::{Asker, Error, Nature, Route, Router, Source};
+use crate::login::name::is_postmasters;
 use crate::login::{Attempt, Secret};
 
 impl Router {
@@ -91,9 +92,11 @@ impl Router {
         self.sources.iter().any(|source| source.nature() == Nature::Private)
     }
 
-    /// None where nothing that the sources say may be kept.
+    /// None where nothing that the sources say may be kept, and for the postmaster, of whom nothing
+    /// that is kept shall be believed.
     fn question(&self, attempt: &Attempt, asker: &Asker) -> Option<Question> {
-        if !self.cache.on || !self.is_worth_keeping() {
+        let is_postmaster = self.has_postmaster() && is_postmasters(attempt.mailbox());
+        if !self.cache.on || is_postmaster || !self.is_worth_keeping() {
             return None;
         }
         Question::of(attempt, asker, self.cache.scope())
