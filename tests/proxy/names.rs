@@ -160,7 +160,8 @@ fn the_postmaster_gets_in_whatever_routes_say() {
         ("home_pop3", &home_pop3.addr()),
         ("home_lmtp", &home_lmtp.addr()),
     ];
-    let mail = |inside: &str| format!("memcached {{ server @cache@; format zimbra; }}\n{}", mail(inside));
+    let mail =
+        |inside: &str| format!("memcached {{ server @cache@; format zimbra; }}\n{}", mail(inside));
     let imap_server = "server { listen @ip@:@imap@; protocol imap; }";
     // It has never heard of the postmaster.
     let poisoner = Gatepost::start(Site::new(), &mail(&format!("{shared} {imap_server}")), &values);
