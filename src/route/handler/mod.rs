@@ -20,7 +20,6 @@ pub mod edge;
 mod figures;
 mod flight;
 mod hedge;
-mod latency;
 mod make;
 mod peer;
 mod race;

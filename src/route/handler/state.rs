@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::edge::{Edge, Edges, Turn};
 use super::figures::{Figures, Outcome};
 use super::hedge::{self, Hedge};
-use super::latency::Latency;
+use crate::observe::latency::Latency;
 
 /// A handler that has answered nothing yet, and one too fast to tell, count as this fast.
 const FASTEST: Duration = Duration::from_millis(1);

@@ -12,11 +12,11 @@
 //! - No lock is held for longer than it takes to look through one part of 16, and none while waiting.
 //! - What sessions have in common (protocol, upstream, server, virtual server, user) is held once.
 //!
-//! **Limits.** This gatepost alone: nobody keeps a list of the whole fleet's sessions. Bytes are not
-//! counted here; they are known when a session ends (`access_log`, `gatepost_relay_bytes_total`).
+//! **Limits.** This gatepost alone: nobody keeps a list of the whole fleet's sessions.
 
 mod entry;
 mod place;
+mod select;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -30,6 +30,7 @@ use serde::Serialize;
 use entry::{Entry, Held, Rank};
 pub use entry::{Kick, Stay};
 use place::{Place, Places};
+pub use select::{Carried, Filter, OfUser};
 
 use crate::net::Endpoint;
 
@@ -93,6 +94,9 @@ pub struct Seen {
     pub since: u64,
     /// It was told to end, and waits for a quiet moment.
     pub is_kicked: bool,
+    /// Bytes from the client, and to it.
+    pub received: u64,
+    pub sent: u64,
 }
 
 /// Where one user is, of one upstream.
@@ -315,6 +319,7 @@ impl Inner {
 
     fn leave(&self, entry: &Arc<Entry>) {
         self.shard(&entry.user).remove(&(&*entry.user, entry.id) as &dyn Rank);
+        entry.place.ended.add(entry.bytes());
         entry.place.sessions.fetch_sub(1, Ordering::Relaxed);
         self.places.leave(&entry.place);
     }

@@ -1,7 +1,7 @@
 //! Where sessions are: what many of them have in common, held once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Count, Session};
@@ -15,6 +15,26 @@ pub(super) struct Place {
     pub server: Arc<str>,
     pub address: Arc<str>,
     pub sessions: AtomicUsize,
+    /// What sessions of its upstream have carried that are no more.
+    pub ended: Arc<Tally>,
+}
+
+/// Bytes from clients, and to them.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    up: AtomicU64,
+    down: AtomicU64,
+}
+
+impl Tally {
+    pub fn add(&self, (up, down): (u64, u64)) {
+        self.up.fetch_add(up, Ordering::Relaxed);
+        self.down.fetch_add(down, Ordering::Relaxed);
+    }
+
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.up.load(Ordering::Relaxed), self.down.load(Ordering::Relaxed))
+    }
 }
 
 impl Place {
@@ -33,7 +53,11 @@ type Key = (&'static str, [Arc<str>; 4]);
 /// All places that have a session. A lookup handler may send each user somewhere else, so one that
 /// has none is forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<Key, Arc<Place>>>);
+pub(super) struct Places {
+    known: Mutex<HashMap<Key, Arc<Place>>>,
+    /// By upstream: there are as many as configurations have named.
+    ended: Mutex<HashMap<Arc<str>, Arc<Tally>>>,
+}
 
 impl Places {
     /// The place of `session`, which is counted there.
@@ -45,7 +69,8 @@ impl Places {
         let place = places.entry(key).or_insert_with_key(|(protocol, texts)| {
             let [site, upstream, server, address] = texts.each_ref().map(Arc::clone);
             let sessions = AtomicUsize::new(0);
-            Arc::new(Place { protocol, site, upstream, server, address, sessions })
+            let ended = Arc::clone(self.tallies().entry(Arc::clone(&upstream)).or_default());
+            Arc::new(Place { protocol, site, upstream, server, address, sessions, ended })
         });
         place.sessions.fetch_add(1, Ordering::Relaxed);
         Arc::clone(place)
@@ -93,12 +118,22 @@ impl Places {
         counts
     }
 
+    /// What ended sessions have carried, by upstream.
+    pub fn ended(&self) -> Vec<(Arc<str>, (u64, u64))> {
+        let tallies = self.tallies();
+        tallies.iter().map(|(name, tally)| (Arc::clone(name), tally.bytes())).collect()
+    }
+
+    fn tallies(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Tally>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Place>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
