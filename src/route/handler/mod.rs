@@ -20,6 +20,7 @@ pub mod edge;
 mod figures;
 mod flight;
 mod hedge;
+pub mod keep;
 mod make;
 mod peer;
 mod race;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::select::OfUpstream;
 use super::{Count, Session};
 
 /// A server as it was reached, by whose sessions.
@@ -15,15 +16,16 @@ pub(super) struct Place {
     pub server: Arc<str>,
     pub address: Arc<str>,
     pub sessions: AtomicUsize,
-    /// What sessions of its upstream have carried that are no more.
+    /// Of its upstream: what sessions have carried that are no more, and the logins of all.
     pub ended: Arc<Tally>,
 }
 
-/// Bytes from clients, and to them.
+/// Bytes from clients, and to them; and how many have logged in.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     up: AtomicU64,
     down: AtomicU64,
+    logins: AtomicU64,
 }
 
 impl Tally {
@@ -73,6 +75,7 @@ impl Places {
             Arc::new(Place { protocol, site, upstream, server, address, sessions, ended })
         });
         place.sessions.fetch_add(1, Ordering::Relaxed);
+        place.ended.logins.fetch_add(1, Ordering::Relaxed);
         Arc::clone(place)
     }
 
@@ -118,10 +121,14 @@ impl Places {
         counts
     }
 
-    /// What ended sessions have carried, by upstream.
-    pub fn ended(&self) -> Vec<(Arc<str>, (u64, u64))> {
+    /// What ended sessions have carried, and the logins of all, by upstream.
+    pub fn ended(&self) -> Vec<(Arc<str>, OfUpstream)> {
+        let seen = |tally: &Tally| {
+            let (received, sent) = tally.bytes();
+            OfUpstream { logins: tally.logins.load(Ordering::Relaxed), received, sent }
+        };
         let tallies = self.tallies();
-        tallies.iter().map(|(name, tally)| (Arc::clone(name), tally.bytes())).collect()
+        tallies.iter().map(|(name, tally)| (Arc::clone(name), seen(tally))).collect()
     }
 
     fn tallies(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Tally>>> {

@@ -25,9 +25,16 @@ pub struct Carried {
     /// Of sessions that go on.
     pub protocols: BTreeMap<&'static str, (u64, u64)>,
     /// Of all sessions since the start.
-    pub upstreams: BTreeMap<Arc<str>, (u64, u64)>,
+    pub upstreams: BTreeMap<Arc<str>, OfUpstream>,
     /// Of sessions that go on: who carries most.
     pub users: Vec<OfUser>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfUpstream {
+    pub logins: u64,
+    pub received: u64,
+    pub sent: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,20 +97,16 @@ impl Presence {
         let add = |sum: &mut (u64, u64), (up, down): (u64, u64)| {
             *sum = (sum.0.saturating_add(up), sum.1.saturating_add(down));
         };
-        for (upstream, bytes) in self.0.places.ended() {
-            add(all.upstreams.entry(upstream).or_default(), bytes);
-        }
+        all.upstreams.extend(self.0.places.ended());
         for shard in &self.0.shards {
             // In the order of users.
             let mut users: Vec<OfUser> = Vec::new();
             for held in lock(shard).iter() {
                 let (entry, (up, down)) = (&held.0, held.0.bytes());
                 add(all.protocols.entry(entry.place.protocol).or_default(), (up, down));
-                match all.upstreams.get_mut(&entry.place.upstream) {
-                    Some(sum) => add(sum, (up, down)),
-                    None => {
-                        all.upstreams.insert(Arc::clone(&entry.place.upstream), (up, down));
-                    }
+                if let Some(upstream) = all.upstreams.get_mut(&entry.place.upstream) {
+                    upstream.received = upstream.received.saturating_add(up);
+                    upstream.sent = upstream.sent.saturating_add(down);
                 }
                 match users.last_mut() {
                     _ if entry.user.is_empty() => {}
@@ -137,7 +140,12 @@ mod tests {
     use crate::config::value::cidr;
     use crate::net::Endpoint;
 
-    fn enter(all: &Presence, id: u64, user: &str, (protocol, upstream): (&'static str, &str)) -> Stay {
+    fn enter(
+        all: &Presence,
+        id: u64,
+        user: &str,
+        (protocol, upstream): (&'static str, &str),
+    ) -> Stay {
         let ends = [format!("192.0.2.{id}:4711"), "10.0.0.1:143".to_owned()]
             .map(|text| Endpoint::from(text.parse::<SocketAddr>().unwrap()));
         all.enter(Session {
@@ -193,14 +201,15 @@ mod tests {
         one.leash().carried(10, 100);
         two.leash().carried(1, 500);
         let seen = all.carried(1);
-        assert_eq!(seen.upstreams["stores"], (11, 600));
+        let whole = OfUpstream { logins: 2, received: 11, sent: 600 };
+        assert_eq!(seen.upstreams["stores"], whole);
         assert_eq!(seen.protocols["imap"], (10, 100));
         assert_eq!(seen.users.len(), 1);
         assert_eq!((&*seen.users[0].user, seen.users[0].sent), ("b", 500));
         assert_eq!(all.of("a")[0].received, 10);
         drop(two);
         let seen = all.carried(9);
-        assert_eq!((seen.upstreams["stores"], seen.users.len()), ((11, 600), 1));
+        assert_eq!((seen.upstreams["stores"], seen.users.len()), (whole, 1));
         assert_eq!(seen.protocols.get("pop3"), None);
     }
 }
