@@ -121,7 +121,7 @@ impl Routes {
 
     /// Every key that an entry of the user may lie under: those that are listed for it, and those
     /// that anybody would write who asks the same sources.
-    async fn keys_of(&self, user: &[u8], report: &mut PurgeReport) -> Vec<Key> {
+    pub(super) async fn keys_of(&self, user: &[u8], report: &mut PurgeReport) -> Vec<Key> {
         let mut keys = match self.shared.format() {
             Format::Zimbra => zimbra::candidates(user, &self.locals()),
             Format::Gatepost => {
@@ -253,6 +253,6 @@ fn listed_under(user: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// For an operator's eyes: no byte of a name does anything to a terminal.
-fn show(bytes: &[u8]) -> String {
+pub fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }

@@ -25,6 +25,7 @@ mod make;
 mod peer;
 mod race;
 pub mod registry;
+pub mod show;
 pub mod state;
 
 use std::fmt;

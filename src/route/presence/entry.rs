@@ -106,6 +106,7 @@ impl Entry {
             id: self.id,
             user: Arc::clone(&self.user),
             protocol: self.place.protocol,
+            tls: self.place.tls,
             site: Arc::clone(&self.place.site),
             client,
             upstream: Arc::clone(&self.place.upstream),

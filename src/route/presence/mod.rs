@@ -65,6 +65,8 @@ pub struct Session<'a> {
     /// Whose mailbox it is, [`canonical`]; empty where nobody has logged in (LMTP, SMTP without AUTH).
     pub user: &'a str,
     pub protocol: &'static str,
+    /// How the client's side is secured: `TLSv1.3`.
+    pub tls: Option<&'static str>,
     /// The virtual server.
     pub site: &'a str,
     pub client: &'a Endpoint,
@@ -83,6 +85,7 @@ pub struct Seen {
     pub id: u64,
     pub user: Arc<str>,
     pub protocol: &'static str,
+    pub tls: Option<&'static str>,
     pub site: Arc<str>,
     /// `192.0.2.1:4711` or `unix:`.
     pub client: String,

@@ -11,6 +11,8 @@ use super::{Count, Session};
 #[derive(Debug)]
 pub(super) struct Place {
     pub protocol: &'static str,
+    /// Of the client's side.
+    pub tls: Option<&'static str>,
     pub site: Arc<str>,
     pub upstream: Arc<str>,
     pub server: Arc<str>,
@@ -46,11 +48,11 @@ impl Place {
 
     fn key(&self) -> Key {
         let texts = [&self.site, &self.upstream, &self.server, &self.address];
-        (self.protocol, texts.map(Arc::clone))
+        ((self.protocol, self.tls), texts.map(Arc::clone))
     }
 }
 
-type Key = (&'static str, [Arc<str>; 4]);
+type Key = ((&'static str, Option<&'static str>), [Arc<str>; 4]);
 
 /// All places that have a session. A lookup handler may send each user somewhere else, so one that
 /// has none is forgotten.
@@ -66,13 +68,13 @@ impl Places {
     pub fn find(&self, session: &Session<'_>) -> Arc<Place> {
         let address = session.address.to_string();
         let texts = [session.site, session.upstream, session.server, &address];
-        let key: Key = (session.protocol, texts.map(Arc::from));
+        let key: Key = ((session.protocol, session.tls), texts.map(Arc::from));
         let mut places = self.lock();
-        let place = places.entry(key).or_insert_with_key(|(protocol, texts)| {
+        let place = places.entry(key).or_insert_with_key(|((protocol, tls), texts)| {
             let [site, upstream, server, address] = texts.each_ref().map(Arc::clone);
             let sessions = AtomicUsize::new(0);
             let ended = Arc::clone(self.tallies().entry(Arc::clone(&upstream)).or_default());
-            Arc::new(Place { protocol, site, upstream, server, address, sessions, ended })
+            Arc::new(Place { protocol, tls: *tls, site, upstream, server, address, sessions, ended })
         });
         place.sessions.fetch_add(1, Ordering::Relaxed);
         place.ended.logins.fetch_add(1, Ordering::Relaxed);

@@ -152,6 +152,7 @@ mod tests {
             id,
             user,
             protocol,
+            tls: None,
             site: "mail",
             client: &ends[0],
             upstream,

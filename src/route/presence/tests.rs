@@ -10,6 +10,7 @@ fn session<'a>(id: u64, user: &'a str, server: &'a str, ends: &'a [Endpoint; 2])
         id,
         user,
         protocol: "imap",
+        tls: None,
         site: "mail.example",
         client: &ends[0],
         upstream: "stores",
