@@ -163,10 +163,8 @@ impl Visit {
     fn ask(&self, whom: &Whom) -> Result<Ask, String> {
         let tells = &self.towards.tells;
         let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let identity = Identity {
-            name: self.site.name.to_string(),
-            ..Identity::new(nobody, "doctor")
-        };
+        let identity =
+            Identity { name: self.site.name.to_string(), ..Identity::new(nobody, "doctor") };
         let mut user = whom.user.clone().into_bytes();
         let mut authzid = None;
         let secret = match (&whom.secret, &tells.master) {
@@ -310,7 +308,8 @@ async fn start_tls(plain: &mut Plain, kind: Kind) -> Result<(), String> {
         answer(plain, first).await?;
     }
     let said = answer(plain, command).await?;
-    let begins = said.get(..good.len()).is_some_and(|said| said.eq_ignore_ascii_case(good.as_bytes()));
+    let begins =
+        said.get(..good.len()).is_some_and(|said| said.eq_ignore_ascii_case(good.as_bytes()));
     match begins {
         true => Ok(()),
         false => Err(format!("STARTTLS is refused: \"{}\"", Quoted(said.trim_ascii()))),

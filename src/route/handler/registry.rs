@@ -45,6 +45,12 @@ pub struct Turned {
     pub changed: Vec<String>,
 }
 
+/// Whether an administrator means the handler at `url` by `name`: its URL, or its host and port.
+pub fn is_called(url: &str, name: &str) -> bool {
+    let seen = shown(url);
+    url == name || seen == name || place(seen) == name
+}
+
 /// The host and port of a URL.
 fn place(url: &str) -> &str {
     let behind = url.split_once("://").map_or(url, |(_, behind)| behind);
@@ -95,9 +101,7 @@ impl Registry {
     pub fn turn(&self, handler: &str, lookup: Option<&str>, is_off: bool) -> Turned {
         let states = self.states();
         let is_meant = |state: &&Arc<State>| {
-            let url = shown(&state.url);
-            let is_it = *state.url == *handler || url == handler || place(url) == handler;
-            is_it && lookup.is_none_or(|lookup| *state.lookup == *lookup)
+            is_called(&state.url, handler) && lookup.is_none_or(|lookup| *state.lookup == *lookup)
         };
         let mut turned = Turned::default();
         for state in states.values().filter(is_meant) {

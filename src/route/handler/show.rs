@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::edge::shown;
 use super::peer::Peer;
+use super::registry::is_called;
 use super::{Asker, Handler, Said};
 use crate::http::Names;
 use crate::login::{Attempt, Mechanism, Secret};
@@ -46,6 +48,15 @@ impl Patient {
     /// As [`Status`] has it.
     pub fn url(&self) -> &str {
         &self.peer.state.url
+    }
+
+    /// Its URL as it is shown.
+    pub fn title(&self) -> &str {
+        shown(self.url())
+    }
+
+    pub fn is_called(&self, name: &str) -> bool {
+        is_called(self.url(), name)
     }
 
     /// The addresses of its host.

@@ -74,7 +74,16 @@ impl Places {
             let [site, upstream, server, address] = texts.each_ref().map(Arc::clone);
             let sessions = AtomicUsize::new(0);
             let ended = Arc::clone(self.tallies().entry(Arc::clone(&upstream)).or_default());
-            Arc::new(Place { protocol, tls: *tls, site, upstream, server, address, sessions, ended })
+            Arc::new(Place {
+                protocol,
+                tls: *tls,
+                site,
+                upstream,
+                server,
+                address,
+                sessions,
+                ended,
+            })
         });
         place.sessions.fetch_add(1, Ordering::Relaxed);
         place.ended.logins.fetch_add(1, Ordering::Relaxed);

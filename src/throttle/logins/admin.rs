@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant, sleep};
 
-use super::Logins;
 use super::directives::Settings;
 use super::figures::Sums;
 use super::ledger::Ledger;
 use super::name::{Name, Net, Of, key};
 use super::zimbra::{LETTERS, ip_key, user_key};
+use super::{Logins, Who};
 use crate::config::value::{Cidr, cidr};
-use crate::memcached::{Error, Key};
 use crate::memcached::bus::Heard;
+use crate::memcached::{Error, Key};
 
 /// How often what is over is forgotten.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -53,6 +53,26 @@ impl Logins {
             Some(rule) if !rule.delay(offender.failures).is_zero() => Prospect::Delayed,
             _ => Prospect::Free,
         }
+    }
+}
+
+impl Logins {
+    /// The worst that is counted of an address, by itself or by its network.
+    pub fn of_address<'o>(
+        &self,
+        ip: IpAddr,
+        offenders: &'o [Offender],
+    ) -> Option<(&'o Offender, Prospect)> {
+        let at = self.at(&Who { ip: Some(ip), user: b"", protocol: "" })?;
+        let names = [
+            ("address", Name::Address(at.address).to_string()),
+            ("prefix", Name::Network(at.network).to_string()),
+        ];
+        let is_it = |one: &&Offender| {
+            names.iter().any(|(kind, name)| one.kind == *kind && one.name == *name)
+        };
+        let found = offenders.iter().filter(is_it).filter(|_| !at.is_spared);
+        found.map(|one| (one, self.prospect(one))).max_by_key(|(one, worst)| (*worst, one.failures))
     }
 }
 
