@@ -352,6 +352,7 @@ impl Ops for Fake {
             ],
             total: 2,
             next: None,
+            problems: vec![],
         })
     }
 

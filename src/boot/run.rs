@@ -147,8 +147,8 @@ impl Process {
             let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
             sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
-        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.show_figures(&model)?;
+        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.control_settings = model.settings.control.clone();
         self.control.put(opened, &self.control_settings, &self.ops, &model.log);
         self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));

@@ -55,7 +55,7 @@ use hyper::header::{HeaderName, HeaderValue};
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use cache::directives::DIRECTIVES as CACHE_DIRECTIVES;
 pub use cache::hold_for_any as hold_cache_for_any;
-pub use cache::{Ask, Format, Known, Purge, PurgeReport, Reason, Role, Routes, Row};
+pub use cache::{Ask, Purge, PurgeReport, Reason, Row};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
 pub use group::{Chooser, Group, Target, Targets};

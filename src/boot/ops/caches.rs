@@ -52,20 +52,19 @@ impl Running {
     }
 
     pub(super) async fn list_kept(&self, ask: ListAsk) -> Result<Entries, Problem> {
-        let routes = &self.kept.fleet.routes;
+        let (routes, mut problems) = (&self.kept.fleet.routes, Vec::new());
         let rows = match (&ask.user, &ask.domain) {
             (Some(user), _) => {
                 let (rows, errors) = routes.list(user).await;
-                if let Some(error) = errors.first() {
-                    return Err(Problem::unavailable(error.to_string()));
-                }
+                problems = told(&errors);
                 rows
             }
             (None, Some(domain)) => routes.kept(&Purge::domain(domain)),
             (None, None) => routes.kept(&Purge::All),
         };
         let (entries, total, next) = page(rows, ask.after, ask.limit);
-        Ok(Entries { entries: entries.into_iter().map(entry).collect(), total, next })
+        let entries = entries.into_iter().map(entry).collect();
+        Ok(Entries { entries, total, next, problems })
     }
 }
 
@@ -85,21 +84,22 @@ fn entry(row: Row) -> Entry {
     Entry { server: row.server.to_string(), key: row.key, value: row.value, ttl_s: None }
 }
 
+/// That there is no cache is no problem.
+fn told(errors: &[Error]) -> Vec<String> {
+    let real = errors.iter().filter(|error| **error != Error::Off);
+    real.map(ToString::to_string).collect()
+}
+
 /// What came of one more purge. Each problem is told once, however many users it was met at.
 fn add(all: &mut Purged, report: PurgeReport) {
     all.entries += report.forgotten as u64;
-    all.removed.extend(report.keys.into_iter().map(|(key, found)| Removed {
-        server: "memcached".to_owned(),
-        key,
-        found,
+    all.removed.extend(report.rows.into_iter().map(|row| Removed {
+        server: row.server.to_string(),
+        key: row.key,
+        found: row.value.is_some(),
     }));
     all.told_fleet &= report.is_told;
-    let mut problems: Vec<String> = report
-        .errors
-        .iter()
-        .filter(|error| **error != Error::Off)
-        .map(ToString::to_string)
-        .collect();
+    let mut problems = told(&report.errors);
     if report.leaves_some {
         problems.push(
             "in Zimbra's form the shared cache forgets by key alone: name the users".to_owned(),

@@ -121,7 +121,7 @@ impl Running {
         for server in self.chosen(ask)? {
             let mut has_changed = false;
             for name in names_of(&serving, &server) {
-                let was_on = server.locks.iter().any(|lock| *lock == name);
+                let was_on = server.locks.contains(&name);
                 has_changed |= match is_on {
                     true => locks.lock(Kind::Upstream, &name, "by hand") && !was_on,
                     false => locks.unlock(Kind::Upstream, &name),

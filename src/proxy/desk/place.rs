@@ -63,8 +63,10 @@ impl<'a> Sticky<'a> {
             stand: match fit {
                 Fit::Good if server.is_backup && !is_needed => Stand::Shut,
                 Fit::Good => Stand::Open,
-                // Whoever is drained or full takes nobody: its users move with their next login.
-                Fit::Failing | Fit::Full | Fit::Locked | Fit::Off => Stand::Shut,
+                // It has no place for anybody new.
+                Fit::Full => Stand::Draining,
+                // Whoever is drained takes nobody: its users move with their next login.
+                Fit::Failing | Fit::Locked | Fit::Off => Stand::Shut,
             },
         });
         let candidates: Vec<_> = candidates.collect();

@@ -2,7 +2,7 @@
 
 use super::entry::{Aim, Entry};
 use super::figures::{KINDS, RESULTS, TIERS};
-use super::purge::{Purge, PurgeReport, Row};
+use super::purge::{Purge, Row};
 use super::shared::Value;
 use super::{Routes, purge};
 
@@ -63,8 +63,9 @@ impl Routes {
     /// What this process keeps that `purge` would forget, by key.
     pub fn kept(&self, purge: &Purge) -> Vec<Row> {
         let rows = self.process.list(purge).into_iter().map(|(question, kept)| Row {
-            server: "process".into(),
+            server: purge::PROCESS.into(),
             key: purge::show(question.key().as_bytes()),
+            name: None,
             value: Entry::read(&kept.entry).map(|entry| entry.to_string()),
         });
         let mut rows: Vec<_> = rows.collect();
@@ -87,12 +88,14 @@ impl Routes {
         let now = self.process.unix(now);
         let user = user.to_ascii_lowercase();
         let mut newest: Option<Known> = None;
-        for key in self.keys_of(user.as_bytes(), &mut PurgeReport::default()).await {
-            let Ok(Some(value)) = self.shared.read_key(&key).await else { continue };
-            let Some(value) = Value::read(&value, &key) else { continue };
-            let found = Known::of(value.entry, false, now.saturating_sub(value.asked));
-            if newest.as_ref().is_none_or(|known| found.age_s < known.age_s) {
-                newest = Some(found);
+        for key in self.keys_of(user.as_bytes(), &mut Vec::new()).await {
+            for held in self.shared.get_everywhere(&key).await {
+                let Ok(Some(value)) = held.value else { continue };
+                let Some(value) = Value::read(&value, &key) else { continue };
+                let found = Known::of(value.entry, false, now.saturating_sub(value.asked));
+                if newest.as_ref().is_none_or(|known| found.age_s < known.age_s) {
+                    newest = Some(found);
+                }
             }
         }
         newest

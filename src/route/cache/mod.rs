@@ -45,7 +45,6 @@ use std::time::Duration;
 pub use directives::Settings;
 use entry::Entry;
 pub use entry::Ground;
-pub use look::{Asked, Known, Weight};
 pub use purge::{Purge, PurgeReport, Row};
 pub use question::{Question, Role};
 pub use shared::Format;

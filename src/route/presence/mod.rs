@@ -30,7 +30,7 @@ use serde::Serialize;
 use entry::{Entry, Held, Rank};
 pub use entry::{Kick, Stay};
 use place::{Place, Places};
-pub use select::{Carried, Filter, OfUpstream, OfUser};
+pub use select::Filter;
 
 use crate::net::Endpoint;
 
