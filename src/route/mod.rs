@@ -58,7 +58,7 @@ use hyper::header::{HeaderName, HeaderValue};
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use cache::directives::DIRECTIVES as CACHE_DIRECTIVES;
 pub use cache::hold_for_any as hold_cache_for_any;
-pub use cache::{Ask, Format, Purge, PurgeReport, Reason, Role, Routes, Row};
+pub use cache::{Ask, Purge, PurgeReport, Reason, Row};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
 pub use group::{Chooser, Group, Target, Targets};
@@ -256,6 +256,19 @@ impl Router {
             names,
             fleet: fleet.clone(),
         })
+    }
+
+    /// The lookup handlers that it asks.
+    pub fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Handler(handler) => Some(handler),
+            _ => None,
+        })
+    }
+
+    /// Who finds the addresses of hosts.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.

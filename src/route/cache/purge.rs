@@ -55,7 +55,7 @@ pub struct Row {
 }
 
 /// The tier within this process, where others are servers.
-const PROCESS: &str = "process";
+pub(super) const PROCESS: &str = "process";
 
 impl Purge {
     pub fn user(name: &str) -> Self {
@@ -137,7 +137,11 @@ impl Routes {
 
     /// Every key that an entry of the user may lie under: those that are listed for it, and those
     /// that anybody would write who asks the same sources.
-    async fn keys_of(&self, user: &[u8], errors: &mut Vec<memcached::Error>) -> Vec<Key> {
+    pub(super) async fn keys_of(
+        &self,
+        user: &[u8],
+        errors: &mut Vec<memcached::Error>,
+    ) -> Vec<Key> {
         let mut keys = match self.shared.format() {
             Format::Zimbra => zimbra::candidates(user, &self.locals()),
             Format::Gatepost => {
@@ -288,6 +292,6 @@ fn add(errors: &mut Vec<memcached::Error>, error: memcached::Error) {
 }
 
 /// For an operator's eyes: no byte of a name does anything to a terminal.
-fn show(bytes: &[u8]) -> String {
+pub fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }

@@ -86,6 +86,16 @@ impl Group {
         &self.servers
     }
 
+    /// How the next server is chosen, as it is written; `round_robin` where nothing is.
+    pub fn balance(&self) -> String {
+        let said = ["hash", "ip_hash", "least_conn", "random"];
+        let said = said.iter().find_map(|name| self.block.statement(name));
+        said.map_or_else(
+            || "round_robin".to_owned(),
+            |at| [&[at.name().to_owned()], at.args()].concat().join(" "),
+        )
+    }
+
     /// The candidates for the login of `chooser`.
     pub fn targets(&self, names: &Names, chooser: &Chooser) -> Targets {
         let key = self.key.as_ref().map(|key| key.fill(chooser)).unwrap_or_default();
