@@ -58,6 +58,7 @@ pub struct Process {
     /// Where figures are shown, by the listener's label.
     shown: HashMap<String, (Access, Callers, Trigger<Leave>)>,
     /// What admins ask.
+    running: Arc<Running>,
     ops: Arc<dyn Ops>,
     control: Desk,
     /// As the configuration in force has it.
@@ -108,6 +109,7 @@ impl Process {
     ) -> Self {
         let (tell_gone, gone) = unbounded_channel();
         tasks::on_panic(log.clone(), kept.metrics.clone());
+        let running = Arc::new(Running::new(&kept));
         Self {
             options,
             start,
@@ -125,7 +127,8 @@ impl Process {
             child: None,
             identities: Vec::new(),
             shown: HashMap::new(),
-            ops: Arc::new(Running::new()),
+            ops: Arc::clone(&running) as Arc<dyn Ops>,
+            running,
             control,
             control_settings: Control::beside(std::path::Path::new("")),
             quitting: false,
@@ -145,8 +148,8 @@ impl Process {
             sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
         let windows = lookups::sockets(&model.windows, &self.listeners)?;
-        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.show_figures(&model)?;
+        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.control_settings = model.settings.control.clone();
         self.control.put(opened, &self.control_settings, &self.ops, &model.log);
         self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));
@@ -168,8 +171,9 @@ impl Process {
             }
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
-        lookups::serve(model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
+        lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
+        self.running.serves(number, &model);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);
         fleet.sticky.adopt(groups.iter().map(|group| group.described()));
         let groups = groups.iter().map(|group| &**group);
@@ -281,6 +285,7 @@ impl Process {
         match self.try_reload() {
             Ok(()) => self.kept.metrics.reloaded(true),
             Err(faults) => {
+                self.running.did_not_reload(&faults);
                 for fault in faults {
                     self.log.line(Level::Emerg, None, fault);
                 }

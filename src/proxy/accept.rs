@@ -60,6 +60,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
                     id: number,
                     user: &place.user,
                     protocol: site.words.name,
+                    tls: record.tls.as_ref().map(|tls| tls.protocol),
                     site: &site.name,
                     client: &client,
                     upstream: place.group.as_ref().map_or("", |group| &group.name),
@@ -251,4 +252,25 @@ fn tell(session: &Session, ended: &Ended) {
         _ => "in auth state",
     };
     session.log(level, Some(doing), words);
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client costs that waits before its login, beside its session and its buffers.
+    #[test]
+    fn waiting_for_a_login_takes_little() {
+        fn waiting<'a>(
+            (stream, session, desk): (Stream, &'a Session, &'a Desk<'a>),
+            front: imap::front::Front,
+            patience: Patience,
+            (stop, summons): (Halt, Halt),
+        ) -> impl Future + 'a {
+            admit(stream, front, desk, session, session, patience, stop, summons)
+        }
+        fn size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(waiting) < 8 << 10, "{} bytes", size(waiting));
+    }
 }

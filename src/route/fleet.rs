@@ -3,6 +3,7 @@
 use super::cache::{Format, Routes};
 use super::group::Group;
 use super::handler::Registry;
+use super::handler::keep::Keeper;
 use super::health::Servers;
 use super::health::check::{Checks, Patient};
 use super::health::servers::Shared;
@@ -48,6 +49,8 @@ pub struct Fleet {
     pub sources: Home,
     /// What is known of routes, in the process and in the cache.
     pub routes: Routes,
+    /// What outlives a restart of the lookup handlers.
+    keeper: Keeper,
 }
 
 impl Fleet {
@@ -83,9 +86,11 @@ impl Fleet {
         };
         let servers = Servers::new(store.clone(), shared);
         let checks = Checks::default();
+        let handlers = Registry::default();
         Self {
+            keeper: Keeper::new(&handlers, store.clone(), &metrics, voice.clone()),
             routes: Routes::new(cache.clone(), bus.clone(), &metrics, Format::default()),
-            handlers: Registry::default(),
+            handlers,
             sources: Home::default(),
             cache,
             bus,
@@ -110,6 +115,7 @@ impl Fleet {
         self.locks.restore();
         self.maintenance.restore();
         self.servers.restore();
+        self.keeper.restore();
     }
 
     /// A configuration is in force: what it says of locks and maintenance, its groups, and who is
@@ -151,6 +157,7 @@ impl Fleet {
             keep_up!("maintenance", |fleet, stop| fleet.maintenance.run(stop)),
             keep_up!("orders", |fleet, stop| fleet.listen(stop)),
             keep_up!("leases", |fleet, stop| fleet.sticky.run(stop)),
+            keep_up!("handlers", |fleet, stop| fleet.keeper.run(stop)),
             keep_up!("state", |fleet, stop| fleet.store.run(stop)),
         );
     }

@@ -1,6 +1,6 @@
 //! # route: which upstream does this login go to?
 //!
-//! Asks, in this order unless `route_order` has another, the `route` table, the [`source`]s and
+//! The postmaster goes where `postmaster` says. Of all others it asks, in this order unless `route_order` has another, the `route` table, the [`source`]s and
 //! `lookup`s by name, and the lookup handlers at `auth_http`; the first that knows the login decides.
 //! What may be kept of that is, in [`cache`]. It knows no protocol: a refusal gets its words elsewhere.
 //!
@@ -17,6 +17,8 @@
 //!   and nowhere else; no error holds one.
 //! - What is found for an attempt that shows a secret to a handler is never given to another.
 //! - Nothing that a client says names a file, or a server that its row does not leave open.
+//! - No source, and nothing that is kept, has a say in where `@postmaster.local` goes once `postmaster`
+//!   is set.
 //! - A host's name is resolved again when its answer has aged; an address that cannot be reached
 //!   leaves the next one to be tried.
 //!
@@ -40,6 +42,7 @@ pub mod lock;
 pub mod lookup;
 pub mod maintenance;
 pub mod order;
+mod postmaster;
 pub mod presence;
 pub mod source;
 pub mod state;
@@ -56,7 +59,7 @@ use hyper::header::{HeaderName, HeaderValue};
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use cache::directives::DIRECTIVES as CACHE_DIRECTIVES;
 pub use cache::hold_for_any as hold_cache_for_any;
-pub use cache::{Ask, Format, Purge, PurgeReport, Reason, Role, Routes, Row};
+pub use cache::{Ask, Purge, PurgeReport, Reason, Row};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
 pub use group::{Chooser, Group, Target, Targets};
@@ -72,6 +75,7 @@ use crate::tls::directives::Mode;
 use group::Groups;
 use handler::Handler;
 use header::Header;
+use postmaster::Postmaster;
 use source::Named;
 use source::answer::Answer;
 use source::order::Step;
@@ -82,6 +86,8 @@ use table::{Destination, Found, Table};
 pub struct Router {
     /// Asked in this order, until one knows.
     sources: Arc<[Source]>,
+    /// Goes before them all.
+    postmaster: Option<Arc<Postmaster>>,
     groups: Arc<Groups>,
     cache: cache::Settings,
     headers: Arc<[Header]>,
@@ -150,6 +156,8 @@ pub struct NotFound {
     pub cause: Option<Error>,
     /// A source knows that there is no such user, and has seen no secret to say so.
     pub keepable: bool,
+    /// Whoever refused it has seen no secret, so what he says hangs on whether there is such a user.
+    pub unseen: bool,
 }
 
 /// Why there is no route, although nobody refused the login.
@@ -172,6 +180,8 @@ pub enum Error {
     /// A server that somebody else was to be sent to has no address.
     #[error(transparent)]
     Address(#[from] dns::Error),
+    #[error("the postmaster logs in by a password or a token")]
+    Unshown,
 }
 
 impl Error {
@@ -183,7 +193,7 @@ impl Error {
             Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) | Self::Address(_) => {
                 Level::Error
             }
-            Self::Denied { .. } | Self::Unknown => Level::Info,
+            Self::Denied { .. } | Self::Unknown | Self::Unshown => Level::Info,
         }
     }
 
@@ -194,7 +204,7 @@ impl Error {
             Self::Handler(_) | Self::Edge(_) | Self::Source(_) | Self::Address(_) => {
                 Refusal::new(Kind::Unavailable)
             }
-            Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown => {
+            Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown | Self::Unshown => {
                 Refusal::new(Kind::BadCredentials)
             }
         }
@@ -203,7 +213,8 @@ impl Error {
 
 impl From<Error> for NotFound {
     fn from(error: Error) -> Self {
-        Self { refusal: error.refusal(), cause: Some(error), keepable: false }
+        let unseen = matches!(error, Error::Nowhere(_) | Error::Unknown | Error::Unshown);
+        Self { refusal: error.refusal(), cause: Some(error), keepable: false, unseen }
     }
 }
 
@@ -245,7 +256,28 @@ impl Router {
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
         let (groups, cache) = (Arc::clone(&settings.groups), settings.cache.clone());
         fleet.routes.set_up(&cache);
-        Ok(Self { sources: sources.into(), groups, cache, headers, names, fleet: fleet.clone() })
+        Ok(Self {
+            sources: sources.into(),
+            postmaster: settings.postmaster.clone(),
+            groups,
+            cache,
+            headers,
+            names,
+            fleet: fleet.clone(),
+        })
+    }
+
+    /// The lookup handlers that it asks.
+    pub fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Handler(handler) => Some(handler),
+            _ => None,
+        })
+    }
+
+    /// Who finds the addresses of hosts.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.
@@ -261,6 +293,9 @@ impl Router {
         asker: &Asker,
         tell: &(dyn Fn(Error) + Sync),
     ) -> Result<Route, NotFound> {
+        if let Some(postmaster) = self.postmaster(attempt, asker) {
+            return postmaster;
+        }
         // What is at hand is asked again at every login; what was asked of others is worth keeping,
         // unless it hangs on more than the names.
         let (mut has_cost, mut hangs_on_names) = (false, true);

@@ -99,11 +99,23 @@ impl Group {
             stand: match fit {
                 Fit::Good if server.is_backup && !is_needed => Stand::Shut,
                 Fit::Good => Stand::Open,
-                // Whoever is drained or full takes nobody: its users move with their next login.
-                Fit::Failing | Fit::Full | Fit::Locked | Fit::Off => Stand::Shut,
+                // It has no place for anybody new.
+                Fit::Full => Stand::Draining,
+                // Whoever is drained takes nobody: its users move with their next login.
+                Fit::Failing | Fit::Locked | Fit::Off => Stand::Shut,
             },
         });
         candidates.collect()
+    }
+
+    /// How the next server is chosen, as it is written; `round_robin` where nothing is.
+    pub fn balance(&self) -> String {
+        let said = ["hash", "ip_hash", "least_conn", "random"];
+        let said = said.iter().find_map(|name| self.block.statement(name));
+        said.map_or_else(
+            || "round_robin".to_owned(),
+            |at| [&[at.name().to_owned()], at.args()].concat().join(" "),
+        )
     }
 
     /// The candidates for the login of `chooser`.

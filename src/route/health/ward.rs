@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::servers::{AddressStatus, Duty, ServerStatus, Shared};
+use super::servers::{Duty, ServerStatus, Shared};
 use super::service::{Fit, MOST_ADDRESSES, State, whole};
 use super::slot::Slot;
 use crate::net::Endpoint;
@@ -286,6 +286,7 @@ impl Ward {
             let mut states = self.lock();
             let Some(state) = states.get_mut(&server.text) else { return };
             state.last_cause = Some(cause.to_owned());
+            state.failures += 1;
             let Some(service) = state.service_at(server.port(port)) else { return };
             let lock = service.lock.clone();
             let is_aside = service.peer(endpoint).health.failed(Instant::now(), &limits);
@@ -316,6 +317,9 @@ impl Ward {
     ) {
         let mut lock = None;
         if let Some(state) = self.lock().get_mut(&server.text) {
+            if let Some(took) = took {
+                state.latency.saw(took, Instant::now());
+            }
             if let Some(service) = state.service_at(server.port(port)) {
                 lock = Some(service.lock.clone());
                 if service.peer(endpoint).health.works(took) {
@@ -409,6 +413,9 @@ impl Ward {
         if state.duty != Duty::Active && duty == Duty::Active {
             state.recovers_since = Some(Instant::now());
         }
+        if state.duty != duty {
+            state.since = Some(std::time::SystemTime::now());
+        }
         state.duty = duty;
         state.tell();
         true
@@ -416,29 +423,9 @@ impl Ward {
 
     pub fn status(&self) -> Vec<ServerStatus> {
         let now = Instant::now();
-        let states = self.lock();
-        let status = |(text, state): (&Arc<str>, &State)| {
-            let addresses = state.services.iter().flat_map(|service| {
-                service.peers.iter().map(|peer| AddressStatus {
-                    address: peer.endpoint.to_string(),
-                    sessions: peer.conns,
-                    is_up: peer.health.is_usable(now),
-                    is_locked: service.lock.is_locked(),
-                    login_ms: peer.health.took().map(|took| took.as_millis()),
-                })
-            });
-            ServerStatus {
-                upstream: self.name.to_string(),
-                server: text.to_string(),
-                duty: state.duty,
-                is_down: state.is_down,
-                is_up: state.is_up(now),
-                weight: state.limits.weight,
-                sessions: state.conns(),
-                addresses: addresses.collect(),
-            }
-        };
-        states.iter().filter(|(_, state)| state.is_configured).map(status).collect()
+        let mut states = self.lock();
+        let configured = states.iter_mut().filter(|(_, state)| state.is_configured);
+        configured.map(|(text, state)| state.status(&self.name, text, now)).collect()
     }
 
     /// What is shown of a server follows what is known of it.
