@@ -1,5 +1,7 @@
 //! Questions over a router of names alone, without sockets.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
