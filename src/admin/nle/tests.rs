@@ -11,6 +11,7 @@ use crate::http::Names;
 use crate::http::server::Peer;
 use crate::http::stub::{self, Book, Stub, head};
 use crate::net::listen::MOST;
+use crate::route::sticky::{self, Described};
 use crate::route::{self, Fleet};
 
 fn lookups(mail: &str, fleet: &Fleet) -> Lookups {
@@ -104,6 +105,29 @@ async fn a_question_takes_no_place_at_a_server() {
     assert_eq!(fleet.metrics.gauge(&names::SERVER_SESSIONS, &labels).get(), 0);
 }
 
+/// What is told is where the user's sessions are put, whoever is asked, and it moves nobody.
+#[tokio::test]
+async fn a_sticky_upstream_is_told_as_its_logins_go() {
+    let conf = "route { default farm; }
+        upstream farm { server 192.0.2.1; server 192.0.2.2; server 192.0.2.3; sticky on; }";
+    let fleet = Fleet::alone();
+    let servers = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    fleet.sticky.adopt([Described {
+        name: "farm".into(),
+        settings: Some(sticky::Settings::default()),
+        servers: servers.iter().map(|server| (Arc::from(*server), 1)).collect(),
+    }]);
+    let lookups = lookups(conf, &fleet);
+    for number in 0..20 {
+        let user = format!("user{number}@x.test");
+        let at = sticky::first_guess(&user, servers.map(|server| (server, 1))).unwrap();
+        for _ in 0..3 {
+            let said = says(&lookups, zimbra(&user, "imap", "")).await;
+            assert!(said.contains(&format!("auth-server={} ", servers[at])), "{user}: {said}");
+        }
+    }
+}
+
 /// It would be asked with no password, and might count that against the user.
 #[tokio::test]
 async fn who_is_shown_passwords_is_not_asked() {
@@ -174,6 +198,17 @@ async fn trouble_is_told_from_nobody_and_a_route_is_kept_until_a_client_comes_ag
     assert_eq!(stub.heads().len(), asked, "both are kept");
     assert!(ask("ann@x.test", 1).await.starts_with("503"));
     assert!(stub.heads().len() > asked, "trouble is not");
+    // Not at once: a guesser must not turn each wrong password into a lookup.
+    let asked = stub.heads().len();
+    assert!(ask("tim@x.test", 2).await.contains("OK"));
+    assert_eq!(stub.heads().len(), asked);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    assert!(ask("tim@x.test", 1).await.contains("OK"));
+    assert_eq!(stub.heads().len(), asked, "a first attempt believes what is kept");
+    assert!(ask("tim@x.test", 2).await.contains("OK"));
+    assert_eq!(stub.heads().len(), asked + 1);
     assert!(stub.heads().iter().all(|head| !head.contains("tanstaaf")));
 }
 
