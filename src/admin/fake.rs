@@ -61,12 +61,22 @@ impl Fake {
             Some(server) => vec![server],
             None => vec!["10.0.0.1:143".into(), "10.0.0.2:143".into()],
         };
-        yes(Changed { changed: servers, sessions: if ask.end { 3 } else { 0 }, told_fleet: true })
+        yes(Changed {
+            changed: servers,
+            sessions: if ask.end { 3 } else { 0 },
+            told_fleet: true,
+            problems: vec![],
+        })
     }
 
     fn handler(&self, what: &str, ask: HandlerAsk) -> Reply<'_, Changed> {
         self.tell(format!("{what} {ask:?}"));
-        yes(Changed { changed: vec![ask.handler], sessions: 0, told_fleet: false })
+        yes(Changed {
+            changed: vec![ask.handler],
+            sessions: 0,
+            told_fleet: false,
+            problems: vec![],
+        })
     }
 }
 
@@ -81,6 +91,7 @@ fn no<'a, T: Send + 'a>(problem: Problem) -> Reply<'a, T> {
 fn in_maintenance() -> Maintenance {
     Maintenance {
         domain: text("b.example"),
+        upstream: None,
         by_hand: true,
         since: ago(600),
         until: Some(ago(-7200)),
@@ -167,7 +178,7 @@ impl Ops for Fake {
 
     fn kick(&self, ask: UserAsk) -> Reply<'_, Kicked> {
         self.tell(format!("kick {}", ask.user));
-        yes(Kicked { user: ask.user, sessions: 2, told_fleet: true })
+        yes(Kicked { user: ask.user, sessions: 2, told_fleet: true, problems: vec![] })
     }
 
     fn relocate(&self, ask: MoveAsk) -> Reply<'_, Moved> {
@@ -178,6 +189,7 @@ impl Ops for Fake {
             to: ask.to,
             sessions: 1,
             told_fleet: false,
+            problems: vec![],
         })
     }
 
@@ -340,6 +352,7 @@ impl Ops for Fake {
             ],
             total: 2,
             next: None,
+            problems: vec![],
         })
     }
 
@@ -363,25 +376,34 @@ impl Ops for Fake {
 
     fn forgive(&self, ask: ForgiveAsk) -> Reply<'_, Forgiven> {
         self.tell(format!("forgive {ask:?}"));
-        yes(Forgiven { forgiven: if ask.all { 2 } else { 1 } })
+        yes(Forgiven { forgiven: if ask.all { 2 } else { 1 }, problems: vec![] })
     }
 
     fn maintenance(&self) -> Reply<'_, Maintenances> {
         yes(Maintenances {
             maintenance: if self.is_well { vec![] } else { vec![in_maintenance()] },
+            problems: vec![],
         })
     }
 
     fn maintain(&self, ask: MaintainAsk) -> Reply<'_, Maintenances> {
         self.tell(format!("maintain {ask:?}"));
         let MaintainAsk { domain, until, text } = ask;
-        let one = Maintenance { domain, by_hand: true, since: ago(0), until, text, cause: None };
-        yes(Maintenances { maintenance: vec![one] })
+        let one = Maintenance {
+            domain,
+            upstream: None,
+            by_hand: true,
+            since: ago(0),
+            until,
+            text,
+            cause: None,
+        };
+        yes(Maintenances { maintenance: vec![one], problems: vec![] })
     }
 
     fn end_maintenance(&self, ask: EndAsk) -> Reply<'_, Maintenances> {
         self.tell(format!("end {ask:?}"));
-        yes(Maintenances { maintenance: vec![] })
+        yes(Maintenances { maintenance: vec![], problems: vec![] })
     }
 
     fn report(&self, _: ReportAsk) -> Reply<'_, Report> {
@@ -393,7 +415,11 @@ impl Ops for Fake {
             ended: Some(ago(87_000)),
             cause: text("no server of \"imap\" is usable"),
         }];
-        let warnings = warnings(&episodes, ago(0));
+        let warnings = warnings(
+            &episodes,
+            ago(0),
+            Usual { length: Some(std::time::Duration::from_secs(1800)), count: Some(1) },
+        );
         yes(Report { episodes, total: 1, next: None, warnings })
     }
 

@@ -18,7 +18,7 @@ use super::ops::Running;
 use super::pid::PidFile;
 use super::start::one;
 use super::worker::Workers;
-use super::{Options, Start, figures, fleet};
+use super::{Options, Start, figures, fleet, lookups};
 use crate::admin::directives::Settings as Control;
 use crate::admin::{Access, Api, Callers, Ops};
 use crate::net::accept::{self, Conn, Leave, Notice};
@@ -58,6 +58,7 @@ pub struct Process {
     /// Where figures are shown, by the listener's label.
     shown: HashMap<String, (Access, Callers, Trigger<Leave>)>,
     /// What admins ask.
+    running: Arc<Running>,
     ops: Arc<dyn Ops>,
     control: Desk,
     /// As the configuration in force has it.
@@ -108,6 +109,7 @@ impl Process {
     ) -> Self {
         let (tell_gone, gone) = unbounded_channel();
         tasks::on_panic(log.clone(), kept.metrics.clone());
+        let running = Arc::new(Running::new(&kept));
         Self {
             options,
             start,
@@ -125,7 +127,8 @@ impl Process {
             child: None,
             identities: Vec::new(),
             shown: HashMap::new(),
-            ops: Arc::new(Running::new()),
+            ops: Arc::clone(&running) as Arc<dyn Ops>,
+            running,
             control,
             control_settings: Control::beside(std::path::Path::new("")),
             quitting: false,
@@ -144,8 +147,9 @@ impl Process {
             let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
             sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
-        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
+        let windows = lookups::sockets(&model.windows, &self.listeners)?;
         self.show_figures(&model)?;
+        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.control_settings = model.settings.control.clone();
         self.control.put(opened, &self.control_settings, &self.ops, &model.log);
         self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));
@@ -167,6 +171,8 @@ impl Process {
             }
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
+        self.running.serves(number, &model);
+        lookups::serve(model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);
         fleet.sticky.adopt(groups.iter().map(|group| group.described()));
@@ -279,6 +285,7 @@ impl Process {
         match self.try_reload() {
             Ok(()) => self.kept.metrics.reloaded(true),
             Err(faults) => {
+                self.running.did_not_reload(&faults);
                 for fault in faults {
                     self.log.line(Level::Emerg, None, fault);
                 }

@@ -115,9 +115,8 @@ impl Client {
         Instant::now() + self.manner.timeout
     }
 
-    pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn get(&self, key: &Key, deadline: Instant) -> Result<Option<Vec<u8>>, Error> {
         let entry = self.entry(key)?;
-        let deadline = self.deadline();
         let (_, found) = self.find(&entry, deadline).await?;
         Ok(found.map(|found| found.value))
     }

@@ -40,7 +40,7 @@ pub mod seal;
 mod server;
 pub mod status;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod together;
 
 use std::sync::Arc;
@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::observe::{Log, Metrics, names};
 use client::Client;
@@ -75,6 +76,23 @@ impl Key {
         Self { bytes: key.into(), is_verbatim: false }
     }
 
+    /// One that [`Key::of`] has made, from its bytes; none where it makes no such bytes.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let kind = bytes.iter().position(|byte| *byte == b'/').unwrap_or(bytes.len());
+        let mut rest = &bytes[kind..];
+        while !rest.is_empty() {
+            let colon = rest.iter().position(|byte| *byte == b':')?;
+            let digits = str::from_utf8(rest[..colon].strip_prefix(b"/")?).ok()?;
+            let length: usize = digits.parse().ok()?;
+            if length.to_string() != digits {
+                return None;
+            }
+            rest = rest[colon + 1..].get(length..)?;
+        }
+        str::from_utf8(&bytes[..kind]).ok()?;
+        Some(Self { bytes: bytes.into(), is_verbatim: false })
+    }
+
     /// A key as somebody else writes it, byte by byte (Zimbra's logical keys).
     pub fn verbatim(text: impl Into<Box<[u8]>>) -> Self {
         Self { bytes: text.into(), is_verbatim: true }
@@ -93,7 +111,7 @@ impl Key {
 /// Why the cache did not answer. None of them is a miss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    #[error("no cache is configured")]
+    #[error("no cache is configured, or it has no key")]
     Off,
     /// The server of this key failed a moment ago, and is left alone.
     #[error("memcached server {0} is down")]
@@ -217,9 +235,27 @@ impl Cache {
         }
     }
 
+    /// When a call that begins now is over at the latest.
+    pub fn deadline(&self) -> Instant {
+        match &*self.tier() {
+            Tier::Servers(client) => client.deadline(),
+            _ => Instant::now() + Settings::default().timeout,
+        }
+    }
+
     /// The value of `key`, if there is one that can be believed.
     pub async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
-        ask!(self.get(key))
+        self.get_by(key, self.deadline()).await
+    }
+
+    /// The same, by `deadline`: for calls that follow one another, and are to take no longer together
+    /// than one.
+    pub async fn get_by(&self, key: &Key, deadline: Instant) -> Result<Option<Vec<u8>>, Error> {
+        match &*self.tier() {
+            Tier::Off => Err(Error::Off),
+            Tier::Memory(memory) => memory.get(key),
+            Tier::Servers(client) => client.get(key, deadline).await,
+        }
     }
 
     /// Puts `value` there, whatever was there before.
@@ -304,6 +340,10 @@ impl Cache {
 /// What must hold for whatever is in the servers, and for whatever they say.
 #[doc(hidden)]
 pub fn hold_for_any(input: &[u8]) {
+    if let Some(key) = Key::read(input) {
+        assert_eq!(key.as_bytes(), input);
+    }
+    assert!(Key::read(Key::of("any", &[input, input]).as_bytes()).is_some());
     seal::hold_for_any(input);
     protocol::hold_for_any(input);
     status::hold_for_any(input);

@@ -21,6 +21,7 @@ use super::protocol::{Batch, Breach, Reply};
 use super::{Error, choice};
 use crate::net::dns::Resolver;
 use crate::net::{Endpoint, Place, connect};
+use crate::observe::latency::Latency;
 use crate::observe::{Metrics, names, tasks};
 
 /// A connection that has rested for as long may have been forgotten by what lies between.
@@ -45,6 +46,7 @@ pub struct Server {
     manner: Arc<Manner>,
     names: Arc<Resolver>,
     state: Mutex<State>,
+    latency: Mutex<Latency>,
     /// How often it has failed: who waits for it then waits no longer.
     falls: watch::Sender<u64>,
     pools: Mutex<HashMap<Id, Arc<Pool>>>,
@@ -74,6 +76,17 @@ pub struct Condition {
     pub since: Duration,
     /// Why it is down.
     pub cause: Option<Arc<str>>,
+}
+
+/// Requests to a server, since it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    pub answered: u64,
+    /// It was down, silent, or answered nonsense.
+    pub failed: u64,
+    /// How long half of the late answers took, and all but a hundredth.
+    pub p50: Option<Duration>,
+    pub p99: Option<Duration>,
 }
 
 /// The connections of one runtime.
@@ -120,6 +133,7 @@ impl Server {
             manner: Arc::clone(manner),
             names: Arc::clone(names),
             state: Mutex::new(State::Up { since: Instant::now() }),
+            latency: Mutex::default(),
             falls: watch::Sender::new(0),
             pools: Mutex::default(),
             figures,
@@ -145,6 +159,20 @@ impl Server {
                 cause: Some(Arc::clone(&down.cause)),
             },
         }
+    }
+
+    /// What came of the requests to it so far.
+    pub fn requests(&self) -> Requests {
+        let now = Instant::now();
+        let failed = [&self.figures.down, &self.figures.timeout, &self.figures.invalid];
+        let failed = failed.iter().map(|counter| counter.get()).sum();
+        let mut latency = self.latency();
+        let (p50, p99) = (latency.within(0.5, 1, now), latency.within(0.99, 1, now));
+        Requests { answered: self.figures.ok.get(), failed, p50, p99 }
+    }
+
+    fn latency(&self) -> MutexGuard<'_, Latency> {
+        self.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `batch` and gives an answer for each of its commands, by `deadline` at the latest; at
@@ -192,7 +220,9 @@ impl Server {
         };
         let trouble = match done {
             Ok(Ok(answer)) => {
-                self.figures.seconds.observe(start.elapsed().as_secs_f64());
+                let took = start.elapsed();
+                self.figures.seconds.observe(took.as_secs_f64());
+                self.latency().saw(took, Instant::now());
                 self.figures.ok.inc();
                 self.rise();
                 return Ok(answer);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::server::{Requests, Server};
 
 /// Some 90 lines of at most 60 bytes.
 const MAX_STATS: usize = 32 * 1024;
@@ -24,6 +24,8 @@ pub struct Status {
     pub cause: Option<Arc<str>>,
     /// None where it did not say.
     pub figures: Option<Figures>,
+    #[serde(skip)]
+    pub requests: Requests,
 }
 
 /// What memcached tells of itself.
@@ -49,6 +51,7 @@ pub async fn of(server: &Server, deadline: Instant) -> Status {
         since: condition.since,
         cause: condition.cause,
         figures: said.ok().map(|said| figures(&said)),
+        requests: server.requests(),
     }
 }
 

@@ -246,6 +246,14 @@ impl Metrics {
         out
     }
 
+    /// What each protocol has carried so far, by name.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let protocols = self.0.protocols.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = protocols.iter().map(|one| one.0.traffic()).collect();
+        all.sort_by_key(|one| one.protocol);
+        all
+    }
+
     /// nginx's `stub_status`. A request is a login that was ruled on; *reading* are sessions before
     /// their login, *writing* those that relay, *waiting* what has no session (yet).
     pub fn stub_status(&self) -> String {
@@ -294,9 +302,10 @@ struct OfProtocol {
     sent: Counter,
     by_reason: Family<Fixed<2>, Counter>,
     logins: Family<Fixed<3>, Counter>,
-    /// Sums over the families' labels, which `stub_status` wants.
+    /// Sums over the families' labels, which `stub_status` and admins want.
     refused: AtomicU64,
     ruled: AtomicU64,
+    let_in: AtomicU64,
 }
 
 impl Protocol {
@@ -321,6 +330,7 @@ impl Protocol {
             logins: metrics.logins.clone(),
             refused: AtomicU64::new(0),
             ruled: AtomicU64::new(0),
+            let_in: AtomicU64::new(0),
         }))
     }
 
@@ -348,6 +358,9 @@ impl Protocol {
     /// A login was ruled on.
     pub fn login(&self, result: Login, mechanism: &'static str) {
         self.0.ruled.fetch_add(1, Ordering::Relaxed);
+        if matches!(result, Login::Accepted) {
+            self.0.let_in.fetch_add(1, Ordering::Relaxed);
+        }
         let labels =
             [("protocol", self.0.name), ("result", result.name()), ("mechanism", mechanism)];
         self.0.logins.get_or_create(&labels).inc();
@@ -357,6 +370,36 @@ impl Protocol {
     pub fn relayed(&self, received: u64, sent: u64) {
         self.0.received.inc_by(received);
         self.0.sent.inc_by(sent);
+    }
+}
+
+/// One protocol's sessions of now, and its logins and bytes since the start. Bytes of a session count
+/// when it has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    pub protocol: &'static str,
+    pub waiting: u64,
+    pub relaying: u64,
+    pub logins: u64,
+    pub refused: u64,
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl OfProtocol {
+    fn traffic(&self) -> Traffic {
+        let gauge = |gauge: &Gauge| u64::try_from(gauge.get()).unwrap_or(0);
+        let (ruled, logins) =
+            (self.ruled.load(Ordering::Relaxed), self.let_in.load(Ordering::Relaxed));
+        Traffic {
+            protocol: self.name,
+            waiting: gauge(&self.unauthenticated),
+            relaying: gauge(&self.relaying),
+            logins,
+            refused: ruled.saturating_sub(logins),
+            received: self.received.get(),
+            sent: self.sent.get(),
+        }
     }
 }
 

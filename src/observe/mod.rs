@@ -26,6 +26,7 @@ pub mod escape;
 mod files;
 pub mod format;
 mod labelled;
+pub mod latency;
 pub mod log;
 pub mod metrics;
 pub mod names;

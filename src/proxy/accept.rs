@@ -60,6 +60,7 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
                     id: number,
                     user: &place.user,
                     protocol: site.words.name,
+                    tls: record.tls.as_ref().map(|tls| tls.protocol),
                     site: &site.name,
                     client: &client,
                     upstream: place.group.as_ref().map_or("", |group| &group.name),

@@ -21,6 +21,7 @@
 pub mod accept;
 mod desk;
 pub mod directives;
+pub mod doctor;
 pub mod kerberos;
 mod learned;
 mod relay;

@@ -132,6 +132,7 @@ mod tests {
             id: 9,
             user: "mrose",
             protocol: "imap",
+            tls: None,
             site: "",
             client: &Endpoint::from(end),
             upstream: "stores",

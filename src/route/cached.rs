@@ -187,6 +187,7 @@ where
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::task::{Context, Poll, Waker};
 
     use super::*;
     use crate::config::Block;
@@ -252,6 +253,48 @@ mod tests {
             (0, 0),
             "nobody looks for what is not there"
         );
+    }
+
+    /// A router that has kept the routes of `mrose@example.com`, asked of a handler that is gone.
+    async fn learnt() -> Router {
+        let ok = [("Auth-Status", "OK"), ("Auth-Server", "192.0.2.9"), ("Auth-Port", "1143")];
+        let (_stub, address) = Stub::tcp(move |_, _, _| head(200, &ok)).await;
+        let fleet = Fleet::new(Cache::off(), Metrics::new());
+        let conf = format!("lookup z {{ send_password off; handler {address}/; hedge off; }}");
+        let router = router(&conf, &fleet);
+        let (attempt, asker) = (attempt("mrose@example.com"), asker());
+        let route = router.find(&attempt, &asker, &|_| {}).await.unwrap();
+        assert_eq!(route.cache_status(), "MISS");
+        router.keep(&attempt, &asker, &route);
+        router
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_given_at_once() {
+        let router = learnt().await;
+        let (attempt, asker) = (attempt("mrose@example.com"), asker());
+        let mut finding = std::pin::pin!(router.find(&attempt, &asker, &|_| {}));
+        let mut cx = Context::from_waker(Waker::noop());
+        // Polled once: it waits for nothing, neither for a lock nor for another task.
+        let Poll::Ready(found) = finding.as_mut().poll(&mut cx) else { panic!("it waits") };
+        assert_eq!(found.unwrap().cache_status(), "HIT");
+    }
+
+    /// What a login costs whose route is kept: time here, and allocations under `valgrind`, by the
+    /// difference of two runs. Run with `HITS=100000 cargo nextest run --run-ignored only
+    /// --no-capture what_a_hit_costs`.
+    #[tokio::test]
+    #[ignore = "a measurement"]
+    #[expect(clippy::print_stdout, reason = "what it is for")]
+    async fn what_a_hit_costs() {
+        let hits: u32 = std::env::var("HITS").map_or(100_000, |text| text.parse().unwrap());
+        let router = learnt().await;
+        let (attempt, asker) = (attempt("mrose@example.com"), asker());
+        let began = std::time::Instant::now();
+        for _ in 0..hits {
+            router.find(&attempt, &asker, &|_| {}).await.unwrap();
+        }
+        println!("{hits} hits: {:?} each", began.elapsed() / hits.max(1));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use super::cache::{Format, Routes};
 use super::group::Group;
 use super::handler::Registry;
+use super::handler::keep::Keeper;
 use super::health::Servers;
 use super::health::check::{Checks, Patient};
 use super::health::servers::Shared;
@@ -48,11 +49,19 @@ pub struct Fleet {
     pub sources: Home,
     /// What is known of routes, in the process and in the cache.
     pub routes: Routes,
+    /// What outlives a restart of the lookup handlers.
+    keeper: Keeper,
 }
 
 impl Fleet {
     pub fn new(cache: Cache, metrics: Metrics) -> Self {
         Self::with_clock(cache, metrics, Clock::default())
+    }
+
+    /// One that shares nothing with anybody.
+    #[cfg(test)]
+    pub fn alone() -> Self {
+        Self::new(Cache::off(), Metrics::new())
     }
 
     pub fn with_clock(cache: Cache, metrics: Metrics, clock: Clock) -> Self {
@@ -77,9 +86,11 @@ impl Fleet {
         };
         let servers = Servers::new(store.clone(), shared);
         let checks = Checks::default();
+        let handlers = Registry::default();
         Self {
+            keeper: Keeper::new(&handlers, store.clone(), &metrics, voice.clone()),
             routes: Routes::new(cache.clone(), bus.clone(), &metrics, Format::default()),
-            handlers: Registry::default(),
+            handlers,
             sources: Home::default(),
             cache,
             bus,
@@ -104,6 +115,7 @@ impl Fleet {
         self.locks.restore();
         self.maintenance.restore();
         self.servers.restore();
+        self.keeper.restore();
     }
 
     /// A configuration is in force: what it says of locks and maintenance, its groups, and who is
@@ -145,6 +157,7 @@ impl Fleet {
             keep_up!("maintenance", |fleet, stop| fleet.maintenance.run(stop)),
             keep_up!("orders", |fleet, stop| fleet.listen(stop)),
             keep_up!("leases", |fleet, stop| fleet.sticky.run(stop)),
+            keep_up!("handlers", |fleet, stop| fleet.keeper.run(stop)),
             keep_up!("state", |fleet, stop| fleet.store.run(stop)),
         );
     }

@@ -31,6 +31,7 @@ mod asker;
 mod balance;
 mod cache;
 mod cached;
+mod direct;
 pub mod directives;
 pub mod fleet;
 pub mod group;
@@ -58,7 +59,7 @@ use hyper::header::{HeaderName, HeaderValue};
 pub use asker::{Asker, Certificate, Proxied, Tls};
 pub use cache::directives::DIRECTIVES as CACHE_DIRECTIVES;
 pub use cache::hold_for_any as hold_cache_for_any;
-pub use cache::{Ask, Format, Purge, PurgeReport, Reason, Role, Routes, Row};
+pub use cache::{Ask, Purge, PurgeReport, Reason, Row};
 pub use directives::{DIRECTIVES, Settings};
 pub use fleet::Fleet;
 pub use group::{Chooser, Group, Target, Targets};
@@ -66,6 +67,7 @@ pub use lookup::hold_for_any;
 
 use crate::http::Names;
 use crate::login::{Attempt, Kind, Mechanism, Refusal, Secret};
+use crate::net::dns;
 use crate::observe::Level;
 use crate::observe::access::Line;
 use crate::tls::client::Connectors;
@@ -177,6 +179,9 @@ pub enum Error {
     Unknown,
     #[error("the postmaster logs in by a password or a token")]
     Unshown,
+    /// A server that somebody else was to be sent to has no address.
+    #[error(transparent)]
+    Address(#[from] dns::Error),
 }
 
 impl Error {
@@ -185,7 +190,9 @@ impl Error {
         match self {
             Self::Edge(edge) if edge.is_back() => Level::Notice,
             Self::Edge(_) => Level::Crit,
-            Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) => Level::Error,
+            Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) | Self::Address(_) => {
+                Level::Error
+            }
             Self::Denied { .. } | Self::Unknown | Self::Unshown => Level::Info,
         }
     }
@@ -194,7 +201,9 @@ impl Error {
         match self {
             // nginx says "internal server error" and hangs up. But the fault is the handler's, it
             // will pass, and the client shall not doubt its password.
-            Self::Handler(_) | Self::Edge(_) | Self::Source(_) => Refusal::new(Kind::Unavailable),
+            Self::Handler(_) | Self::Edge(_) | Self::Source(_) | Self::Address(_) => {
+                Refusal::new(Kind::Unavailable)
+            }
             Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown | Self::Unshown => {
                 Refusal::new(Kind::BadCredentials)
             }
@@ -256,6 +265,19 @@ impl Router {
             names,
             fleet: fleet.clone(),
         })
+    }
+
+    /// The lookup handlers that it asks.
+    pub fn handlers(&self) -> impl Iterator<Item = &Handler> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Handler(handler) => Some(handler),
+            _ => None,
+        })
+    }
+
+    /// Who finds the addresses of hosts.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What `auth_http_header` adds to the questions of the session of `line`, as it is now.

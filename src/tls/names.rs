@@ -75,6 +75,11 @@ impl<T> Names<T> {
         self.servers.get(index)
     }
 
+    /// Every server, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.servers.iter()
+    }
+
     fn by_name(&self, asked: &str) -> Option<usize> {
         if asked.len() > MAX_NAME {
             return None;

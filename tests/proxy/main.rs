@@ -32,6 +32,7 @@ mod listeners;
 mod login;
 mod logs;
 mod lookup;
+mod lookup_server;
 mod lookups;
 mod masters;
 mod mechanisms;

@@ -127,6 +127,9 @@ pub struct Entries {
     pub total: u64,
     /// The `after` of the next page, if there is one.
     pub next: Option<u64>,
+    /// Servers that did not say what they have, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

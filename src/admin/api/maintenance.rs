@@ -8,12 +8,18 @@ use super::{Ask, Problem, When};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maintenances {
     pub maintenance: Vec<Maintenance>,
+    /// What did not work, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maintenance {
-    /// None: everybody's.
+    /// None: everybody's, or an upstream's.
     pub domain: Option<String>,
+    /// The users of an upstream: what began by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
     /// What began by itself ends by itself.
     pub by_hand: bool,
     pub since: When,

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::asked::{check_limit, number};
 use super::{Ask, Problem, When, words};
 
-/// An outage that is longer should be looked into, and so should a second within this time.
-const LONG: Duration = Duration::from_secs(30 * 60);
+/// What is counted within this time.
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +61,18 @@ impl Episode {
     }
 }
 
-/// Says which maintenances that nobody ordered took longer than 30 minutes, and who had more than one
+/// What is not worth a warning; none: anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usual {
+    /// `maintenance_alert_length`
+    pub length: Option<Duration>,
+    /// `maintenance_alert_count`, within 30 days.
+    pub count: Option<u64>,
+}
+
+/// Says which maintenances that nobody ordered took longer than usual, and who had more than usual
 /// within a month.
-pub fn warnings(episodes: &[Episode], now: When) -> Vec<String> {
+pub fn warnings(episodes: &[Episode], now: When, usual: Usual) -> Vec<String> {
     let own = episodes.iter().filter(|episode| {
         episode.kind == EpisodeKind::Maintenance
             && !episode.by_hand
@@ -74,16 +82,19 @@ pub fn warnings(episodes: &[Episode], now: When) -> Vec<String> {
     for episode in own {
         let lasted = episode.lasted(now);
         *counts.entry(&*episode.name).or_insert(0_u64) += 1;
-        if lasted > LONG {
-            let minutes = lasted.as_secs() / 60;
+        if let Some(length) = usual.length.filter(|length| lasted > *length) {
+            let (minutes, most) = (lasted.as_secs() / 60, length.as_secs() / 60);
             warnings.push(format!(
-                "maintenance of {} from {} took {minutes} minutes: more than 30",
+                "maintenance of {} from {} took {minutes} minutes: more than {most}",
                 episode.name, episode.began
             ));
         }
     }
-    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 1) {
-        warnings.push(format!("{count} maintenances of {name} within 30 days: more than 1"));
+    for (name, count) in counts {
+        if let Some(most) = usual.count.filter(|most| count > *most) {
+            warnings
+                .push(format!("{count} maintenances of {name} within 30 days: more than {most}"));
+        }
     }
     warnings
 }
@@ -128,7 +139,10 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(warnings(&episodes, now), want);
+            let usual = Usual { length: Some(Duration::from_secs(1800)), count: Some(1) };
+            assert_eq!(warnings(&episodes, now, usual), want);
+            let any = Usual { length: None, count: None };
+            assert_eq!(warnings(&episodes, now, any), [""; 0]);
         }
     }
 }

@@ -118,6 +118,9 @@ pub struct Kicked {
     /// Of this gatepost; others end theirs as they hear of it.
     pub sessions: u64,
     pub told_fleet: bool,
+    /// What did not work, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,4 +145,7 @@ pub struct Moved {
     pub to: Option<String>,
     pub sessions: u64,
     pub told_fleet: bool,
+    /// What did not work, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }

@@ -70,4 +70,7 @@ impl Ask for ForgiveAsk {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgiven {
     pub forgiven: u64,
+    /// What did not work, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }

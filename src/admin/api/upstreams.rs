@@ -82,4 +82,7 @@ pub struct Changed {
     /// Sessions of this gatepost that were ended.
     pub sessions: u64,
     pub told_fleet: bool,
+    /// What did not work, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }

@@ -27,12 +27,12 @@ pub async fn run(command: Cache, client: &Client, screen: &mut Screen<'_>) -> Do
                 (true, _) => {
                     let user = purge.users.first().cloned();
                     let ask = ListAsk { user, domain: purge.domain, ..ListAsk::default() };
-                    let mut all = Vec::new();
+                    let mut all = none();
                     list(ask, client, &format, screen, &mut all).await?;
                     whole(all, screen)
                 }
                 (_, true) => {
-                    let mut all = Vec::new();
+                    let mut all = none();
                     for user in users(&purge, screen)? {
                         let ask = ListAsk { user: Some(user), ..ListAsk::default() };
                         list(ask, client, &format, screen, &mut all).await?;
@@ -102,14 +102,19 @@ async fn list(
     client: &Client,
     format: &Format,
     screen: &mut Screen<'_>,
-    all: &mut Vec<crate::admin::api::Entry>,
+    all: &mut Entries,
 ) -> Result<(), Failure> {
     ask.limit = Some(MOST_ROWS);
     loop {
         let page: Entries = client.get("/v1/cache/list", &ask).await?;
         let is_last = page.next.is_none() || page.next <= ask.after;
+        for problem in page.problems {
+            if !all.problems.contains(&problem) {
+                all.problems.push(problem);
+            }
+        }
         if screen.json {
-            all.extend(page.entries);
+            all.entries.extend(page.entries);
         } else {
             for entry in &page.entries {
                 let value = entry.value.as_deref().unwrap_or("null");
@@ -124,10 +129,15 @@ async fn list(
     }
 }
 
-fn whole(entries: Vec<crate::admin::api::Entry>, screen: &mut Screen<'_>) -> Done {
-    let total = entries.len() as u64;
-    screen.has_json(&Entries { entries, total, next: None });
-    Ok(0)
+fn none() -> Entries {
+    Entries { entries: Vec::new(), total: 0, next: None, problems: Vec::new() }
+}
+
+fn whole(mut all: Entries, screen: &mut Screen<'_>) -> Done {
+    let exit = screen.exit(&all.problems);
+    all.total = all.entries.len() as u64;
+    screen.has_json(&all);
+    Ok(exit)
 }
 
 async fn forget(purge: &Purge, client: &Client, screen: &mut Screen<'_>) -> Done {

@@ -87,6 +87,14 @@ impl Screen<'_> {
         self.say(text);
     }
 
+    /// Tells what did not work, unless the answer does, and gives the exit code for it.
+    fn exit(&mut self, problems: &[String]) -> u8 {
+        for problem in problems.iter().filter(|_| !self.json) {
+            let _ = writeln!(self.err, "gatepost: {}", human::text(problem));
+        }
+        u8::from(!problems.is_empty())
+    }
+
     /// The API's own answer, on one line, where that is wanted.
     fn has_json(&mut self, answer: &impl Serialize) -> bool {
         if self.json {

@@ -87,17 +87,20 @@ pub async fn user(user: User, client: &Client, screen: &mut Screen<'_>) -> Done 
         }
         User::Kick { user } => {
             let done: Kicked = client.post("/v1/users/kick", &UserAsk { user }).await?;
+            let exit = screen.exit(&done.problems);
             if screen.has_json(&done) {
-                return Ok(0);
+                return Ok(exit);
             }
             let ended = count(done.sessions, "session");
-            let fleet = fleet(done.told_fleet);
+            let fleet = fleet(done.told_fleet, &done.problems);
             screen.line(format!("{}: {ended} ended{fleet}", human::text(&done.user)));
+            return Ok(exit);
         }
         User::Move { user, to } => {
             let done: Moved = client.post("/v1/users/move", &MoveAsk { user, to }).await?;
+            let exit = screen.exit(&done.problems);
             if screen.has_json(&done) {
-                return Ok(0);
+                return Ok(exit);
             }
             let from = done.from.as_deref().map(|from| format!("from {} ", human::text(from)));
             let to = done.to.as_deref().map_or_else(
@@ -109,8 +112,9 @@ pub async fn user(user: User, client: &Client, screen: &mut Screen<'_>) -> Done 
                 "{}: {}{to}, {ended} ended{}",
                 human::text(&done.user),
                 from.unwrap_or_default(),
-                fleet(done.told_fleet)
+                fleet(done.told_fleet, &done.problems)
             ));
+            return Ok(exit);
         }
     }
     Ok(0)
@@ -149,10 +153,11 @@ fn place(found: &Whereabouts, screen: &mut Screen<'_>) {
 }
 
 /// What is said of the other gateposts.
-pub fn fleet(told: bool) -> &'static str {
-    match told {
-        true => ", the fleet was told",
-        false => " here; there is no fleet to tell",
+pub fn fleet(told: bool, problems: &[String]) -> &'static str {
+    match (told, problems) {
+        (true, _) => ", the fleet was told",
+        (false, []) => " here; there is no fleet to tell",
+        (false, _) => " here, and nowhere else",
     }
 }
 

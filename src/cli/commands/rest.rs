@@ -45,9 +45,11 @@ pub async fn throttle(throttle: Throttle, client: &Client, screen: &mut Screen<'
         Throttle::Forgive { key, all } => {
             let done: Forgiven =
                 client.post("/v1/throttle/forgive", &ForgiveAsk { key, all }).await?;
+            let exit = screen.exit(&done.problems);
             if !screen.has_json(&done) {
                 screen.line(format!("{} forgiven", done.forgiven));
             }
+            return Ok(exit);
         }
     }
     Ok(0)
@@ -65,8 +67,9 @@ pub async fn maintenance(command: Maintenance, client: &Client, screen: &mut Scr
             client.post("/v1/maintenance/off", &EndAsk { domain }).await?
         }
     };
+    let exit = screen.exit(&found.problems);
     if screen.has_json(&found) {
-        return Ok(0);
+        return Ok(exit);
     }
     if found.maintenance.is_empty() {
         screen.line("no maintenance");
@@ -75,7 +78,7 @@ pub async fn maintenance(command: Maintenance, client: &Client, screen: &mut Scr
         let words = described(one, screen);
         screen.line(words);
     }
-    Ok(0)
+    Ok(exit)
 }
 
 pub async fn report(client: &Client, screen: &mut Screen<'_>) -> Done {

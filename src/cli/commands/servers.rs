@@ -61,19 +61,24 @@ async fn list(client: &Client, screen: &mut Screen<'_>) -> Done {
 
 /// What was done, and to whom.
 fn change(changed: &Changed, done: &str, screen: &mut Screen<'_>) -> Done {
+    let exit = screen.exit(&changed.problems);
     if screen.has_json(changed) {
-        return Ok(0);
+        return Ok(exit);
     }
     if changed.changed.is_empty() {
         screen.line(format!("nothing to do: all are {done}"));
     }
     for name in &changed.changed {
-        screen.line(format!("{}: {done}{}", human::text(name), fleet(changed.told_fleet)));
+        screen.line(format!(
+            "{}: {done}{}",
+            human::text(name),
+            fleet(changed.told_fleet, &changed.problems)
+        ));
     }
     if changed.sessions > 0 {
         screen.line(format!("{} ended", count(changed.sessions, "session")));
     }
-    Ok(0)
+    Ok(exit)
 }
 
 pub async fn lookup(lookup: Lookup, client: &Client, screen: &mut Screen<'_>) -> Done {

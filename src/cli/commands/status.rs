@@ -70,7 +70,11 @@ fn parts(head: &'static str, parts: &[Part], screen: &mut Screen<'_>) {
 
 /// One maintenance in a line.
 pub fn maintenance(one: &Maintenance, screen: &Screen<'_>) -> String {
-    let whose = one.domain.as_deref().map_or_else(|| "everybody's".to_owned(), human::text);
+    let whose = match (&one.upstream, &one.domain) {
+        (Some(upstream), _) => format!("upstream {}", human::text(upstream)),
+        (None, Some(domain)) => human::text(domain),
+        (None, None) => "everybody's".to_owned(),
+    };
     let by = if one.by_hand { "by hand" } else { "by itself" };
     let until = one.until.map(|until| format!(", until {}", screen.time(until)));
     let words = one.text.as_ref().or(one.cause.as_ref());

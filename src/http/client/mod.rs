@@ -142,6 +142,16 @@ impl Client {
         Self { tls: Some(Secure { connector, host: host.into() }), ..self }
     }
 
+    /// Whom it asks.
+    pub fn origin(&self) -> &Place {
+        &self.origin
+    }
+
+    /// Its TLS with the origin, and the name that is to be proved.
+    pub fn security(&self) -> Option<(&Arc<Connector>, &str)> {
+        self.tls.as_ref().map(|secure| (&secure.connector, &*secure.host))
+    }
+
     /// Whether a response must have a proper status line.
     #[must_use]
     pub fn strict(self, strict: bool) -> Self {

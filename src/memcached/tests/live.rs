@@ -126,7 +126,7 @@ async fn what_others_have_written_is_a_miss_and_goes() {
 }
 
 /// Writes what is under one name under another too, as any client could.
-fn copy(server: &Memcached, from: &str, to: &str) {
+pub fn copy(server: &Memcached, from: &str, to: &str) {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(server.addr()).unwrap();
     stream.write_all(format!("get {from}\r\nquit\r\n").as_bytes()).unwrap();

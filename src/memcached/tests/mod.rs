@@ -1,9 +1,10 @@
-//! The cache as its users have it: before servers that lie, and before real ones.
+//! The cache as its users have it: before servers that lie, and before real ones. Those who keep
+//! something in it test that with the same.
 
 mod bus;
-mod fake;
+pub mod fake;
 mod hostile;
-mod live;
+pub mod live;
 mod zimbra;
 
 // What the live tests of tests/ stand on, unchanged.
@@ -18,7 +19,7 @@ mod place;
 mod process;
 #[allow(dead_code)]
 #[path = "../../../tests/support/wait.rs"]
-mod wait;
+pub mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,23 +29,23 @@ use super::seal::Keyring;
 use super::*;
 use crate::net::Place;
 use crate::observe::{Level, Log, Metrics};
-use memcached::Memcached;
+pub use memcached::Memcached;
 use wait::{PATIENCE, Waiting};
 
 /// Enough for two busy cores, too little to be waited for often.
-const TIMEOUT: Duration = Duration::from_millis(500);
+pub const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Enough to see that a server is left alone.
-const RECONNECT: Duration = Duration::from_millis(800);
+pub const RECONNECT: Duration = Duration::from_millis(800);
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-fn keyring(digits: &[&str]) -> Arc<Keyring> {
+pub fn keyring(digits: &[&str]) -> Arc<Keyring> {
     let text: Vec<_> = digits.iter().map(|digit| digit.repeat(64)).collect();
     Arc::new(Keyring::parse(text.join("\n").as_bytes()).unwrap())
 }
 
-fn settings(servers: &[String]) -> Settings {
+pub fn settings(servers: &[String]) -> Settings {
     Settings {
         servers: servers.iter().map(|name| Place::parse(name, Some(11211)).unwrap()).collect(),
         timeout: TIMEOUT,
@@ -54,11 +55,11 @@ fn settings(servers: &[String]) -> Settings {
     }
 }
 
-fn names(servers: &[Memcached]) -> Vec<String> {
+pub fn names(servers: &[Memcached]) -> Vec<String> {
     servers.iter().map(Memcached::name).collect()
 }
 
-fn cache_of(settings: &Settings) -> Cache {
+pub fn cache_of(settings: &Settings) -> Cache {
     let cache = Cache::off();
     cache.set_up(Some(settings), &Metrics::new(), &Log::silent());
     cache
@@ -68,7 +69,7 @@ fn cache(servers: &[Memcached]) -> Cache {
     cache_of(&settings(&names(servers)))
 }
 
-fn zimbras(servers: &[Memcached]) -> Settings {
+pub fn zimbras(servers: &[Memcached]) -> Settings {
     Settings { format: Format::Zimbra, keys: None, ..settings(&names(servers)) }
 }
 
@@ -77,16 +78,32 @@ fn key(user: &str) -> Key {
 }
 
 /// Asks again and again until `found` answers, or patience ends.
-async fn until_async<T, F: Future<Output = Option<T>>>(
+pub async fn until_async<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut found: impl FnMut() -> F,
 ) -> T {
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let end = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = found().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < end, "waited in vain: {what}");
+        assert!(Instant::now() < end, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn a_key_is_read_back_as_what_made_it() {
+    let long = [b'x'; 1000];
+    let table: [&[&[u8]]; 5] = [&[], &[b""], &[b"", b""], &[b"a/1:b", b"c"], &[b"\xff\0", &long]];
+    for parts in table {
+        let key = Key::of("route", parts);
+        assert_eq!(Key::read(key.as_bytes()), Some(key.clone()));
+        assert_ne!(Key::verbatim(key.as_bytes()), key, "others do not know it");
+    }
+    for bytes in
+        [&b"route/"[..], b"route/1:", b"route/01:a", b"route/+1:a", b"route/1:ab", b"\xff/1:a"]
+    {
+        assert_eq!(Key::read(bytes), None, "{}", bytes.escape_ascii());
     }
 }

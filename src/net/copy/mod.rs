@@ -24,7 +24,7 @@ use super::Stream;
 mod parting;
 pub mod way;
 
-pub use parting::{Cut, Goodbye, Leash};
+pub use parting::{Cut, Goodbye, Leash, Outside};
 use way::{Side, Way};
 
 /// How long a client may take to close when its upstream has closed and all of it was passed on.
@@ -152,6 +152,9 @@ impl Relay {
         let now = Instant::now();
         if moved {
             self.last = now;
+            if let Some(leash) = &self.cut.leash {
+                leash.carried(self.up.bytes, self.down.bytes);
+            }
         }
         match self.kicked_since(now) {
             Some(since) => self.part(since, timer, now, cx),

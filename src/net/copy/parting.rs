@@ -39,8 +39,15 @@ pub struct Goodbye {
     pub stopped: &'static str,
 }
 
-/// What pulls one session out: a [`Bell`] that rings for it alone.
-pub type Leash = Arc<dyn AsRef<Bell> + Send + Sync>;
+/// What one session is known by outside its relay: a [`Bell`] that rings for it alone, and who hears
+/// what it has carried.
+pub trait Outside: AsRef<Bell> + Send + Sync {
+    /// So many bytes have gone up and down in all. Said often: it must cost next to nothing.
+    fn carried(&self, _up: u64, _down: u64) {}
+}
+
+/// What pulls one session out.
+pub type Leash = Arc<dyn Outside>;
 
 /// What may end a session from outside.
 pub struct Cut {

@@ -25,6 +25,17 @@ use crate::tls;
 /// client waiting for a hundred timeouts.
 const MOST_TRIES: usize = 6;
 
+/// Whose mailbox a route leads to, by the account's own name where a source has said one: however
+/// it is typed, its sessions belong together.
+fn account<'a>(route: &'a Route, attempt: &'a Attempt) -> &'a [u8] {
+    let own = route.account.as_deref().or(route.user.as_deref());
+    match route.authzid.as_deref().or(attempt.authzid.as_deref()) {
+        _ if attempt.mechanism == Mechanism::Unasked => attempt.mailbox(),
+        Some(authzid) => authzid,
+        None => own.unwrap_or(attempt.mailbox()),
+    }
+}
+
 /// One login on its way.
 #[derive(Clone, Copy)]
 struct Hop<'a> {
@@ -152,7 +163,7 @@ impl Desk<'_> {
         let client =
             Client { endpoint: &endpoint, host: self.host(site, attempt).await, ttl: ttl - 1 };
         // A message without a login goes where its recipient's sessions are, and is none of them.
-        let (user, port) = (canonical(attempt.mailbox()), security.port(site.words));
+        let (user, port) = (canonical(account(route, attempt)), security.port(site.words));
         let is_guest = attempt.mechanism == Mechanism::Unasked;
         let mut sticky = Sticky::of(&site.fleet, route, &user, port, is_guest);
         if let Some(sticky) = &mut sticky {

@@ -274,7 +274,7 @@ fn text(bytes: &[u8]) -> Option<&str> {
 fn server(bytes: &[u8]) -> Option<Server> {
     let text = text(bytes)?;
     let server = Server::parse(text).ok()?;
-    (server.to_string() == text).then_some(server)
+    (*server.text == *text).then_some(server)
 }
 
 /// What must hold for any bytes at all.

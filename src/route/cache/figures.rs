@@ -23,9 +23,9 @@ pub enum Result {
     Error,
 }
 
-const TIERS: [&str; 2] = ["process", "shared"];
-const KINDS: [&str; 2] = ["route", "id"];
-const RESULTS: [&str; 5] = ["hit", "stale", "miss", "refused", "error"];
+pub const TIERS: [&str; 2] = ["process", "shared"];
+pub const KINDS: [&str; 2] = ["route", "id"];
+pub const RESULTS: [&str; 5] = ["hit", "stale", "miss", "refused", "error"];
 
 #[derive(Debug)]
 pub struct Figures {
@@ -62,6 +62,11 @@ impl Figures {
     pub fn asked(&self, tier: Tier, question: &Question, result: Result) {
         let kind = usize::from(question.is_by_id());
         self.requests[tier as usize][kind][result as usize].inc();
+    }
+
+    /// What came of questions to a tier about a kind, in the order of [`RESULTS`].
+    pub fn counts(&self, tier: usize, kind: usize) -> [u64; RESULTS.len()] {
+        self.requests[tier][kind].each_ref().map(Counter::get)
     }
 
     pub fn evicted(&self, reason: Reason) {

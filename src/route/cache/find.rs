@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::super::{Error, NotFound, Origin, Route};
 use super::figures::{Result as Told, Tier};
@@ -89,9 +90,10 @@ impl Routes {
         let ticket = self.process.ticket();
         let mut old = held.as_ref().map(|(kept, _)| Arc::clone(kept));
         let is_past = matches!(held, Some((_, Worth::Stale)));
+        let deadline = self.shared.deadline();
         if self.shared.is_on()
             && !is_past
-            && let Some(kept) = self.read_shared(search, ticket).await
+            && let Some(kept) = self.read_shared(search, ticket, deadline).await
         {
             let now = self.process.now();
             let is_fresh = kept.worth(now) == Some(Worth::Fresh);
@@ -106,6 +108,7 @@ impl Routes {
             }
             old = Some(kept);
         }
+        let left = deadline.saturating_duration_since(Instant::now());
         let answer = ask.ask().await;
         match answer {
             Ok(mut route) => {
@@ -124,7 +127,10 @@ impl Routes {
             }
             Err(not_found) if not_found.keepable => {
                 let refusal = not_found.refusal.clone();
-                self.unlearn(search, old.as_deref(), Reason::Changed).await;
+                if let Some(old) = &old {
+                    let until = Instant::now() + left;
+                    self.drop_both(question, key, Some(old), Reason::Changed, until).await;
+                }
                 self.remember_refusal(search, &refusal, ticket);
                 (Err(not_found), Outcome::Refused(Arc::new(refusal), true))
             }
@@ -133,9 +139,14 @@ impl Routes {
     }
 
     /// What the shared cache has, taken into the process.
-    async fn read_shared(&self, search: &Search<'_>, ticket: Ticket) -> Option<Arc<Kept>> {
+    async fn read_shared(
+        &self,
+        search: &Search<'_>,
+        ticket: Ticket,
+        deadline: Instant,
+    ) -> Option<Arc<Kept>> {
         let Search { question, key, settings, .. } = search;
-        let (told, found) = match self.shared.get(question).await {
+        let (told, found) = match self.shared.get(question, deadline).await {
             Found::Entry(entry, asked) => (Told::Hit, Some((entry, asked))),
             Found::Miss => (Told::Miss, None),
             Found::Refused => (Told::Refused, None),
@@ -274,11 +285,12 @@ impl Routes {
         reason: Reason,
     ) -> Outcome {
         let Renewal { question, key, settings } = renewal;
+        let deadline = self.shared.deadline();
         match answer {
             Ok(route) => {
                 route.trace = Trace { status: Status::Expired, ticket };
                 let Some(entry) = Entry::of(route) else {
-                    self.drop_both(question, key, old.map(|old| &**old), reason).await;
+                    self.drop_both(question, key, old.map(|old| &**old), reason, deadline).await;
                     return Outcome::Private;
                 };
                 let is_same = old.is_some_and(|old| *old.entry == *entry.to_bytes());
@@ -291,8 +303,7 @@ impl Routes {
                 if is_same || reason == Reason::Changed {
                     self.publish(question, settings, &entry, &kept, ticket);
                 } else {
-                    // The cache keeps it for a while if it cannot be told.
-                    let _ = self.shared.delete(question, entry.account(question)).await;
+                    self.drop_shared(question, entry.account(question), deadline).await;
                 }
                 Outcome::Fresh(entry.to_bytes().into(), ticket)
             }
@@ -304,7 +315,7 @@ impl Routes {
                 Outcome::Refused(Arc::new(not_found.refusal.clone()), false)
             }
             Err(not_found) => {
-                self.drop_both(question, key, old.map(|old| &**old), reason).await;
+                self.drop_both(question, key, old.map(|old| &**old), reason, deadline).await;
                 if !not_found.keepable {
                     return Outcome::Private;
                 }
@@ -368,22 +379,35 @@ impl Routes {
         });
     }
 
-    /// The sources know no such user: what is kept is wrong.
-    async fn unlearn(&self, search: &Search<'_>, old: Option<&Kept>, reason: Reason) {
-        if old.is_some() {
-            self.drop_both(search.question, search.key, old, reason).await;
-        }
-    }
-
-    async fn drop_both(&self, question: &Question, key: &[u8], old: Option<&Kept>, reason: Reason) {
+    /// Until `deadline` it is waited for that the shared cache forgets it too.
+    async fn drop_both(
+        &self,
+        question: &Question,
+        key: &[u8],
+        old: Option<&Kept>,
+        reason: Reason,
+        deadline: Instant,
+    ) {
         let account = old.and_then(|old| Entry::read(&old.entry));
         let account = account.as_ref().map_or(&b""[..], |entry| entry.account(question));
         if self.process.remove(key) {
             self.figures.evicted(reason);
             self.figures.weigh(&self.process);
         }
-        // It dies with its time if the cache cannot be told.
-        let _ = self.shared.delete(question, account).await;
+        self.drop_shared(question, account, deadline).await;
+    }
+
+    async fn drop_shared(&self, question: &Question, account: &[u8], deadline: Instant) {
+        if !self.shared.is_on() {
+            return;
+        }
+        let (shared, question, account) = (self.shared.clone(), question.clone(), account.to_vec());
+        let dropping = tasks::spawn("route-drop", async move {
+            // It dies with its time if the cache cannot be told.
+            let _ = shared.delete(&question, &account).await;
+        });
+        // It goes on where nobody waits any more.
+        let _ = timeout_at(deadline, dropping).await;
     }
 
     fn remember_refusal(&self, search: &Search<'_>, refusal: &Refusal, ticket: Ticket) {

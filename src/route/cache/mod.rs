@@ -28,6 +28,7 @@ mod entry;
 mod figures;
 mod find;
 mod flight;
+mod look;
 mod process;
 mod purge;
 mod question;

@@ -362,6 +362,11 @@ impl Process {
         self.routes.len() + self.refusals.len()
     }
 
+    /// What there is room for.
+    pub fn most_bytes(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
     pub fn bytes(&self) -> u64 {
         self.routes.weight() + self.refusals.weight()
     }

@@ -1,6 +1,7 @@
 //! To forget before the time is up: here, in the shared cache, and on every node.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::super::order::Order;
 use super::super::template::parts;
@@ -8,7 +9,7 @@ use super::question::Question;
 use super::shared::{Format, Value};
 use super::{Routes, zimbra};
 use crate::memcached::bus::{Heard, Listener};
-use crate::memcached::{self, Key};
+use crate::memcached::{self, Held, Key};
 use crate::observe::tasks;
 
 /// What is to be forgotten. Names in lower case.
@@ -29,6 +30,8 @@ pub struct PurgeReport {
     pub forgotten: usize,
     /// Every logical key that was deleted in the shared cache, and whether it was there.
     pub keys: Vec<(String, bool)>,
+    /// The same for each server, with what it had. A server that did not answer is among the errors.
+    pub rows: Vec<Row>,
     /// What the shared cache could not do. It keeps such keys until their time is up.
     pub errors: Vec<memcached::Error>,
     /// Whether the other nodes are told.
@@ -38,16 +41,21 @@ pub struct PurgeReport {
     pub leaves_some: bool,
 }
 
-/// An entry, as `gatepost cache purge --list` shows it.
+/// What one server has under one key, as `gatepost cache purge` and its `--list` show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// `process`, or `memcached`.
-    pub server: &'static str,
+    /// As it is configured, or `process`: this one's own tier.
+    pub server: Arc<str>,
     /// The logical key.
     pub key: String,
+    /// What the server calls it; none in the process.
+    pub name: Option<String>,
     /// None where there is nothing under that key.
     pub value: Option<String>,
 }
+
+/// The tier within this process, where others are servers.
+pub(super) const PROCESS: &str = "process";
 
 impl Purge {
     pub fn user(name: &str) -> Self {
@@ -102,26 +110,38 @@ impl Routes {
     }
 
     async fn begin_generation(&self, domain: Option<&[u8]>, report: &mut PurgeReport) {
-        report.leaves_some = self.shared.format() == Format::Zimbra;
+        if self.shared.format() == Format::Zimbra {
+            report.leaves_some = true;
+            return;
+        }
         let begun = self.shared.begin(domain, fastrand::u64(1..)).await;
         report.errors.extend(begun.err());
     }
 
     async fn purge_user(&self, user: &[u8], report: &mut PurgeReport) {
-        for key in self.keys_of(user, report).await {
-            match self.shared.delete_key(&key).await {
-                Ok(was_there) => report.keys.push((show(key.as_bytes()), was_there)),
-                Err(error) => report.errors.push(error),
-            }
+        for key in self.keys_of(user, &mut report.errors).await {
+            let (held, errors) = self.shared.take_everywhere(&key).await;
+            let had_it = held.iter().any(|held| matches!(held.value, Ok(Some(_))));
+            report.keys.push((show(key.as_bytes()), had_it));
+            report.rows.extend(held.into_iter().filter_map(|held| row(&key, held).ok()));
+            errors.into_iter().for_each(|error| add(&mut report.errors, error));
         }
         for name in listed_under(user) {
-            report.errors.extend(self.shared.unlist(name).await.err());
+            match self.shared.unlist(name).await {
+                // Where nothing can be listed nothing was.
+                Ok(_) | Err(memcached::Error::Off) => {}
+                Err(error) => add(&mut report.errors, error),
+            }
         }
     }
 
     /// Every key that an entry of the user may lie under: those that are listed for it, and those
     /// that anybody would write who asks the same sources.
-    async fn keys_of(&self, user: &[u8], report: &mut PurgeReport) -> Vec<Key> {
+    pub(super) async fn keys_of(
+        &self,
+        user: &[u8],
+        errors: &mut Vec<memcached::Error>,
+    ) -> Vec<Key> {
         let mut keys = match self.shared.format() {
             Format::Zimbra => zimbra::candidates(user, &self.locals()),
             Format::Gatepost => {
@@ -139,7 +159,7 @@ impl Routes {
         for name in listed_under(user) {
             match self.shared.listed(name).await {
                 Ok(listed) => keys.extend(listed),
-                Err(error) => report.errors.push(error),
+                Err(error) => add(errors, error),
             }
         }
         let mut seen = std::collections::HashSet::new();
@@ -147,8 +167,9 @@ impl Routes {
         keys
     }
 
-    /// What is kept of a user, here and in the shared cache. Where the cache is Zimbra's, the keys
-    /// that have nothing are in it too.
+    /// What is kept of a user, here and on each server of the shared cache. Keys that have nothing
+    /// are in it too where the cache is Zimbra's, and where nothing at all is kept: they are those
+    /// that were looked at.
     pub async fn list(&self, user: &str) -> (Vec<Row>, Vec<memcached::Error>) {
         let purge = Purge::user(user);
         let mut rows: Vec<_> = self
@@ -156,32 +177,28 @@ impl Routes {
             .list(&purge)
             .into_iter()
             .map(|(question, kept)| Row {
-                server: "process",
+                server: PROCESS.into(),
                 key: show(question.key().as_bytes()),
+                name: None,
                 value: super::Entry::read(&kept.entry).map(|entry| entry.to_string()),
             })
             .collect();
-        let mut report = PurgeReport::default();
+        let mut errors = Vec::new();
         if self.shared.is_on() {
-            let is_zimbra = self.shared.format() == Format::Zimbra;
-            for key in self.keys_of(user.to_ascii_lowercase().as_bytes(), &mut report).await {
-                let value = match self.shared.read_key(&key).await {
-                    Ok(value) => value,
-                    Err(error) => {
-                        report.errors.push(error);
-                        continue;
+            for key in self.keys_of(user.to_ascii_lowercase().as_bytes(), &mut errors).await {
+                for held in self.shared.get_everywhere(&key).await {
+                    match row(&key, held) {
+                        Ok(row) => rows.push(row),
+                        Err(error) => add(&mut errors, error),
                     }
-                };
-                let value = value.map(|value| match Value::read(&value, &key) {
-                    Some(value) => value.entry.to_string(),
-                    None => show(&value),
-                });
-                if value.is_some() || is_zimbra {
-                    rows.push(Row { server: "memcached", key: show(key.as_bytes()), value });
                 }
             }
+            let is_any = rows.iter().any(|row| row.value.is_some());
+            if is_any && self.shared.format() == Format::Gatepost {
+                rows.retain(|row| row.value.is_some());
+            }
         }
-        (rows, report.errors)
+        (rows, errors)
     }
 
     /// Does what an order says that is about routes.
@@ -205,10 +222,15 @@ impl Routes {
         });
     }
 
-    /// Orders may have been missed. What is kept here serves only where nobody can be asked.
+    /// Orders may have been missed. What is kept here serves only where nobody can be asked. A server
+    /// may have lost what it had: the generations that this node knows are put back.
     pub fn doubt(&self) {
         self.shared.ask_generations_anew();
         self.process.doubt();
+        if self.shared.is_on() {
+            let shared = self.shared.clone();
+            tasks::spawn("route-generations", async move { shared.put_generations_back().await });
+        }
     }
 
     /// Obeys what is heard, as long as there is anything to hear.
@@ -252,7 +274,24 @@ fn listed_under(user: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|name| !name.is_empty())
 }
 
+/// What a server holds under `key`, or why it did not say.
+fn row(key: &Key, held: Held) -> Result<Row, memcached::Error> {
+    let value = held.value?.map(|value| match Value::read(&value, key) {
+        Some(value) => value.entry.to_string(),
+        None => show(&value),
+    });
+    let (key, name) = (show(key.as_bytes()), Some(held.name.escape_debug().to_string()));
+    Ok(Row { server: held.server, key, name, value })
+}
+
+/// A server that is down is down for every key: it is told once.
+fn add(errors: &mut Vec<memcached::Error>, error: memcached::Error) {
+    if !errors.contains(&error) {
+        errors.push(error);
+    }
+}
+
 /// For an operator's eyes: no byte of a name does anything to a terminal.
-fn show(bytes: &[u8]) -> String {
+pub fn show(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }

@@ -165,7 +165,16 @@ impl Question {
 
     /// What it is kept under in the process: short, and different for every question.
     pub fn to_bytes(&self) -> Box<[u8]> {
-        let mut bytes = Vec::with_capacity(40);
+        // To the byte for most: a login makes one, and a box of it is not moved.
+        let names = match &self.who {
+            Who::Login { user, authzid, local, .. } => {
+                let authzid = authzid.as_deref().map_or(0, |name| 2 + name.len());
+                let local = local.map_or(0, |ip| if ip.is_ipv4() { 4 } else { 16 });
+                2 + user.len() + authzid + local
+            }
+            Who::Id { id, .. } => 2 + id.len(),
+        };
+        let mut bytes = Vec::with_capacity(self.scope.to_bytes().len() + 3 + names);
         bytes.extend_from_slice(&self.scope.to_bytes());
         bytes.push(self.protocol);
         let secure = if self.secure { SECURE } else { 0 };

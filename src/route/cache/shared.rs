@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use super::entry::{self, Entry};
 use super::question::{self, Question};
 use super::zimbra;
-use crate::memcached::{Cache, Error, Key};
+use crate::memcached::{Cache, Error, Held, Key};
+use crate::observe::tasks;
 
 /// Whose entries are read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,39 +78,45 @@ impl Shared {
         }
     }
 
-    pub async fn get(&self, question: &Question) -> Found {
+    /// When a call that begins now is over at the latest.
+    pub fn deadline(&self) -> Instant {
+        self.cache.deadline()
+    }
+
+    /// What is there, by `deadline` and no later, however many keys that takes.
+    pub async fn get(&self, question: &Question, deadline: Instant) -> Found {
         let found = match self.format() {
-            Format::Gatepost => self.get_own(question).await,
-            Format::Zimbra => self.get_zimbra(question).await,
+            Format::Gatepost => self.get_own(question, deadline).await,
+            Format::Zimbra => self.get_zimbra(question, deadline).await,
         };
         found.unwrap_or_else(Found::Error)
     }
 
-    async fn get_own(&self, question: &Question) -> Result<Found, Error> {
+    async fn get_own(&self, question: &Question, deadline: Instant) -> Result<Found, Error> {
         let key = question.key();
-        let Some(value) = self.cache.get(&key).await? else { return Ok(Found::Miss) };
+        let Some(value) = self.cache.get_by(&key, deadline).await? else { return Ok(Found::Miss) };
         let Some(value) = Value::read(&value, &key) else { return Ok(Found::Refused) };
-        let own = self.generations_of(question, &value.entry).await?;
+        let own = self.generations_of(question, &value.entry, deadline).await?;
         let is_current = own == value.generations;
         Ok(if is_current { Found::Entry(value.entry, Some(value.asked)) } else { Found::Miss })
     }
 
     /// An alias whose account has no route is passed over: the typed name is looked up.
-    async fn get_zimbra(&self, question: &Question) -> Result<Found, Error> {
+    async fn get_zimbra(&self, question: &Question, deadline: Instant) -> Result<Found, Error> {
         let Some(asked) = zimbra::Asked::of(question) else { return Ok(Found::Miss) };
         let alias = async {
             match &asked.alias {
-                Some(key) => self.cache.get(key).await,
+                Some(key) => self.cache.get_by(key, deadline).await,
                 None => Ok(None),
             }
         };
-        let (alias, typed) = tokio::join!(alias, self.cache.get(&asked.route));
+        let (alias, typed) = tokio::join!(alias, self.cache.get_by(&asked.route, deadline));
         let (alias, typed) = (alias?, typed?);
         let is_any = alias.is_some() || typed.is_some();
         if let Some(account) = alias.as_deref().and_then(zimbra::read_account) {
             let route = match asked.account(account) {
                 key if key == asked.route => typed.clone(),
-                key => self.cache.get(&key).await?,
+                key => self.cache.get_by(&key, deadline).await?,
             };
             if let Some(server) = route.as_deref().and_then(zimbra::read_server) {
                 return Ok(Found::Entry(asked.entry(Some(account), server), None));
@@ -130,25 +137,41 @@ impl Shared {
         asked: u64,
         life: Duration,
     ) -> Result<(), Error> {
-        let pairs = match self.format() {
+        let asking = match self.format() {
             Format::Gatepost => {
-                let generations = self.generations_of(question, entry).await?;
+                let generations = self.generations_of(question, entry, self.deadline()).await?;
                 let key = question.key();
                 let value = Value { asked, generations, entry: entry.clone() }.to_bytes(&key);
-                vec![(key, value)]
+                self.list(question, entry, std::slice::from_ref(&key), life).await?;
+                return self.cache.put(&key, &value, life).await;
             }
-            Format::Zimbra => {
-                zimbra::Asked::of(question).map_or_else(Vec::new, |asked| asked.write(entry))
-            }
+            Format::Zimbra => zimbra::Asked::of(question),
         };
+        let Some(asked) = asking else { return Ok(()) };
+        let mut pairs = asked.write(entry);
         let keys: Vec<_> = pairs.iter().map(|(key, _)| key.clone()).collect();
-        if !keys.is_empty() {
-            for name in names(question, entry) {
-                self.enlist(&name, &keys, life).await?;
-            }
+        match self.list(question, entry, &keys, life).await {
+            // Without a key there are no lists: what no purge would find is not written.
+            Err(Error::Off) => pairs.retain(|(key, _)| !asked.is_of_client(key)),
+            listed => listed?,
         }
         for (key, value) in pairs {
             self.cache.put(&key, &value, life).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(
+        &self,
+        question: &Question,
+        entry: &Entry,
+        keys: &[Key],
+        life: Duration,
+    ) -> Result<(), Error> {
+        if !keys.is_empty() {
+            for name in names(question, entry) {
+                self.enlist(&name, keys, life).await?;
+            }
         }
         Ok(())
     }
@@ -167,17 +190,24 @@ impl Shared {
         Ok(())
     }
 
-    pub async fn delete_key(&self, key: &Key) -> Result<bool, Error> {
-        self.cache.delete(key).await
+    /// Takes `key` off every server, and says what each of them held under it.
+    pub async fn take_everywhere(&self, key: &Key) -> (Vec<Held>, Vec<Error>) {
+        let held = self.cache.get_everywhere(key).await;
+        let deleted = self.cache.delete_everywhere(key).await;
+        let errors = deleted.into_iter().filter_map(|(_, deleted)| deleted.err());
+        (held, errors.collect())
     }
 
-    pub async fn read_key(&self, key: &Key) -> Result<Option<Vec<u8>>, Error> {
-        self.cache.get(key).await
+    pub async fn get_everywhere(&self, key: &Key) -> Vec<Held> {
+        self.cache.get_everywhere(key).await
     }
 
     /// The keys of what was written for a name, in lower case.
     pub async fn listed(&self, name: &[u8]) -> Result<Vec<Key>, Error> {
-        let value = self.cache.get(&list_key(name)).await?;
+        let value = match self.cache.get(&list_key(name)).await {
+            Err(Error::Off) if self.format() == Format::Zimbra => None,
+            value => value?,
+        };
         Ok(value.and_then(|value| read_list(&value)).unwrap_or_default())
     }
 
@@ -220,12 +250,17 @@ impl Shared {
 
     /// Those that an entry is written under: of everything, and of each domain that it has to do
     /// with.
-    async fn generations_of(&self, question: &Question, entry: &Entry) -> Result<Vec<u64>, Error> {
-        let mut generations =
-            vec![self.generations.get(&self.cache, &Key::of("generation", &[])).await?];
+    pub async fn generations_of(
+        &self,
+        question: &Question,
+        entry: &Entry,
+        deadline: Instant,
+    ) -> Result<Vec<u64>, Error> {
+        let all = Key::of("generation", &[]);
+        let mut generations = vec![self.generations.get(&self.cache, &all, deadline).await?];
         for domain in domains(question, entry) {
             let key = Key::of("generation", &[&domain]);
-            generations.push(self.generations.get(&self.cache, &key).await?);
+            generations.push(self.generations.get(&self.cache, &key, deadline).await?);
         }
         Ok(generations)
     }
@@ -237,12 +272,29 @@ impl Shared {
             Some(domain) => vec![Key::of("generation", &[b""]), Key::of("generation", &[domain])],
             None => vec![Key::of("generation", &[])],
         };
+        let mut begun = Ok(());
         for key in &keys {
             let new = chance.max(1);
-            self.cache.put(key, &new.to_be_bytes(), GENERATION_LIFE).await?;
+            // Known even if it cannot be told: it is put back when the server is.
             self.generations.know(key, new);
+            let put = self.cache.put(key, &new.to_be_bytes(), GENERATION_LIFE).await;
+            begun = begun.and(put);
         }
-        Ok(())
+        begun
+    }
+
+    /// Puts those generations back that a server has lost, lest what lies on the others come back to
+    /// life.
+    pub async fn put_generations_back(&self) {
+        if self.format() == Format::Zimbra {
+            return;
+        }
+        let known: Vec<_> = self.generations.known.iter().collect();
+        for (key, known) in known {
+            let Some(key) = Key::read(&key).filter(|_| known.generation > 0) else { continue };
+            // Whoever asks for it puts it back too.
+            let _ = self.cache.add(&key, &known.generation.to_be_bytes(), GENERATION_LIFE).await;
+        }
     }
 
     /// Generations have changed, or may have.
@@ -273,7 +325,7 @@ impl Default for Generations {
 }
 
 impl Generations {
-    async fn get(&self, cache: &Cache, key: &Key) -> Result<u64, Error> {
+    async fn get(&self, cache: &Cache, key: &Key, deadline: Instant) -> Result<u64, Error> {
         let turn = self.turn.load(Ordering::SeqCst);
         let known = self.known.get(key.as_bytes());
         if let Some(known) = known
@@ -282,14 +334,26 @@ impl Generations {
         {
             return Ok(known.generation);
         }
-        let generation = match (cache.get(key).await?, known) {
+        let found = match cache.get_by(key, deadline).await {
+            Ok(found) => found,
+            // While its server is away it is what it was, unless an order came since.
+            Err(error) => {
+                let known = known.filter(|known| known.turn == turn);
+                return known.map(|known| known.generation).ok_or(error);
+            }
+        };
+        let generation = match (found, known) {
             (Some(value), _) => {
                 let bytes = <[u8; 8]>::try_from(value.as_slice());
                 u64::from_be_bytes(bytes.map_err(|_| Error::Misbehaved("of a generation".into()))?)
             }
             // The server has lost it. What lies on the others must not come back to life.
             (None, Some(Known { generation: generation @ 1.., .. })) => {
-                cache.add(key, &generation.to_be_bytes(), GENERATION_LIFE).await?;
+                let (cache, key) = (cache.clone(), key.clone());
+                tasks::spawn("route-generation", async move {
+                    // Whoever asks for it next does the same.
+                    let _ = cache.add(&key, &generation.to_be_bytes(), GENERATION_LIFE).await;
+                });
                 generation
             }
             (None, _) => 0,
@@ -383,11 +447,12 @@ fn read_list(bytes: &[u8]) -> Option<Vec<Key>> {
         let (key, behind) = question::take(rest)?;
         rest = behind;
         // No other of our keys, nor of anybody else's, is to be deleted by way of a list.
-        if ![&b"route/"[..], b"id/", b"route:", b"alias:"].iter().any(|kind| key.starts_with(kind))
-        {
-            return None;
-        }
-        keys.push(Key::verbatim(key));
+        let is_one_of = |kinds: [&[u8]; 2]| kinds.iter().any(|kind| key.starts_with(kind));
+        keys.push(match () {
+            () if is_one_of([b"route/", b"id/"]) => Key::read(key)?,
+            () if is_one_of([b"route:", b"alias:"]) => Key::verbatim(key),
+            () => return None,
+        });
     }
     (version == VERSION && keys.len() <= LONGEST_LIST).then_some(keys)
 }

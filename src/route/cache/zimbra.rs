@@ -155,6 +155,13 @@ impl Asked {
         }
     }
 
+    /// Whether `key` has the client's address in it.
+    pub fn is_of_client(&self, key: &Key) -> bool {
+        let end = self.client.map(|ip| format!("@{ip}"));
+        let is_route = end.is_some_and(|end| key.as_bytes().ends_with(end.as_bytes()));
+        is_route || self.alias.as_ref() == Some(key)
+    }
+
     /// Every key that an entry may lie under.
     pub fn keys(&self, account: &[u8]) -> Vec<Key> {
         let mut keys = vec![self.route.clone()];

@@ -293,6 +293,30 @@ impl Settings {
         }
     }
 
+    /// The same without those who are shown what a client proves itself by: for questions that bring
+    /// no more than a name.
+    pub fn for_names_alone(&self) -> Self {
+        let is_shown = |lookup: &Arc<Lookup>| lookup.send_password;
+        let is_closed = |step: &Step| match step {
+            Step::Table => false,
+            Step::AuthHttp => !self.auth_http.is_empty(),
+            Step::Named(name) => {
+                let lookup = self.lookups.iter().find(|lookup| *lookup.name == **name);
+                lookup.is_some_and(is_shown)
+            }
+        };
+        let open = |step: &&Step| !is_closed(step);
+        let asks_all = !self.order.iter().any(is_closed);
+        Self {
+            // They know of fewer, and that must not be kept for logins, for which all are asked.
+            cache: if asks_all { self.cache.clone() } else { self.cache.apart() },
+            order: self.order.iter().filter(open).cloned().collect(),
+            lookups: self.lookups.iter().filter(|lookup| !is_shown(lookup)).cloned().collect(),
+            auth_http: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// Whether any login can go anywhere: a server without that is a mistake.
     pub fn leads_somewhere(&self) -> bool {
         self.order.iter().any(|step| self.has(step))

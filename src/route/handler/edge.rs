@@ -63,16 +63,17 @@ impl Edges {
 
     /// `tells`: it waits for somebody with a log, too.
     pub fn add(&self, edge: Edge, tells: bool) {
-        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for hook in hooks {
-            hook(&edge);
-        }
         if tells {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() == MOST {
                 waiting.pop_front();
             }
-            waiting.push_back(edge);
+            waiting.push_back(edge.clone());
+        }
+        // Who is woken by a hook finds it there.
+        let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for hook in hooks {
+            hook(&edge);
         }
     }
 

@@ -20,11 +20,12 @@ pub mod edge;
 mod figures;
 mod flight;
 mod hedge;
-mod latency;
+pub mod keep;
 mod make;
 mod peer;
 mod race;
 pub mod registry;
+pub mod show;
 pub mod state;
 
 use std::fmt;

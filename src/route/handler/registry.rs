@@ -36,6 +36,27 @@ pub struct Locked {
     pub cause: String,
 }
 
+/// What became of turning a handler off or on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turned {
+    /// In how many lookups it stands.
+    pub found: usize,
+    /// What was otherwise before, by URL.
+    pub changed: Vec<String>,
+}
+
+/// Whether an administrator means the handler at `url` by `name`: its URL, or its host and port.
+pub fn is_called(url: &str, name: &str) -> bool {
+    let seen = shown(url);
+    url == name || seen == name || place(seen) == name
+}
+
+/// The host and port of a URL.
+fn place(url: &str) -> &str {
+    let behind = url.split_once("://").map_or(url, |(_, behind)| behind);
+    behind.split('/').next().unwrap_or(behind)
+}
+
 impl Registry {
     /// The state of the handler at `url` in `lookup`: what an earlier configuration has known of it
     /// stays. `source` says where it is configured.
@@ -75,14 +96,21 @@ impl Registry {
         used.map(|state| state.status(now)).collect()
     }
 
-    /// Asks the handler at `url` no more, in whatever lookup it stands; gives in how many it does.
-    /// It stays so over reloads, until it is enabled or gatepost starts anew.
-    pub fn disable(&self, url: &str) -> usize {
-        self.turn(url, true)
-    }
-
-    pub fn enable(&self, url: &str) -> usize {
-        self.turn(url, false)
+    /// Asks `handler` no more, or again: its URL, or its host and port; in `lookup`, or in whatever
+    /// lookup it stands. It stays so over reloads, until it is enabled or gatepost starts anew.
+    pub fn turn(&self, handler: &str, lookup: Option<&str>, is_off: bool) -> Turned {
+        let states = self.states();
+        let is_meant = |state: &&Arc<State>| {
+            is_called(&state.url, handler) && lookup.is_none_or(|lookup| *state.lookup == *lookup)
+        };
+        let mut turned = Turned::default();
+        for state in states.values().filter(is_meant) {
+            turned.found += 1;
+            if state.disable(is_off) {
+                turned.changed.push(shown(&state.url).to_owned());
+            }
+        }
+        turned
     }
 
     /// `hook` hears of each edge as it happens, from any worker: it must be quick, and not ask this
@@ -125,12 +153,6 @@ impl Registry {
             let found = states.get(&(lookup.as_str().into(), url.as_str().into()));
             found.inspect(|state| state.restore(*since, cause, Instant::now())).is_none()
         });
-    }
-
-    fn turn(&self, url: &str, is_off: bool) -> usize {
-        let states = self.states();
-        let is_meant = |state: &&Arc<State>| *state.url == *url || shown(&state.url) == url;
-        states.values().filter(is_meant).inspect(|state| state.disable(is_off)).count()
     }
 
     fn states(&self) -> MutexGuard<'_, States> {

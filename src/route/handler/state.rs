@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::edge::{Edge, Edges, Turn};
 use super::figures::{Figures, Outcome};
 use super::hedge::{self, Hedge};
-use super::latency::Latency;
+use crate::observe::latency::Latency;
 
 /// A handler that has answered nothing yet, and one too fast to tell, count as this fast.
 const FASTEST: Duration = Duration::from_millis(1);
@@ -75,6 +75,8 @@ pub struct Last {
     pub at: SystemTime,
     /// `ok`, `refused`, `unknown`, `wait`, or what failed.
     pub what: String,
+    /// How long it took, if it answered.
+    pub took: Option<Duration>,
 }
 
 /// Since it is known.
@@ -108,6 +110,8 @@ pub struct Status {
     /// Where it is configured: `FILE:LINE`, or the directive.
     pub source: String,
     pub standing: Standing,
+    /// When one that is aside is tried again.
+    pub retry: Option<Instant>,
     pub last: Option<Last>,
     pub p50: Option<Duration>,
     pub p99: Option<Duration>,
@@ -228,11 +232,12 @@ impl State {
         self.failed("timed out (110: Connection timed out)", true, false, now);
     }
 
-    /// By an admin, at run time.
-    pub fn disable(&self, is_off: bool) {
+    /// By an admin, at run time; says whether it was otherwise before.
+    pub fn disable(&self, is_off: bool) -> bool {
         let mut inner = self.inner();
-        inner.disabled = is_off;
+        let was_off = std::mem::replace(&mut inner.disabled, is_off);
         self.figures.up(!is_off && inner.aside.is_none());
+        was_off != is_off
     }
 
     pub fn status(&self, now: Instant) -> Status {
@@ -247,6 +252,7 @@ impl State {
             url: self.url.to_string(),
             source: inner.source.to_string(),
             standing,
+            retry: inner.aside.as_ref().map(|aside| aside.retry_at),
             last: inner.last.clone(),
             p50: inner.latency.within(0.5, 1, now),
             p99: inner.latency.within(0.99, 1, now),
@@ -272,7 +278,8 @@ impl State {
         inner.quiet_since = Some(now);
         inner.fails = 0;
         inner.counts.answered += 1;
-        inner.last = Some(Last { at: SystemTime::now(), what: outcome.name().to_owned() });
+        inner.last =
+            Some(Last { at: SystemTime::now(), what: outcome.name().to_owned(), took: Some(took) });
         let back = inner.aside.take();
         let (tells, is_up) = (inner.policy.tells, !inner.disabled);
         drop(inner);
@@ -287,7 +294,7 @@ impl State {
         self.figures.took(Outcome::Failed, None);
         let mut inner = self.inner();
         inner.counts.failed += 1;
-        inner.last = Some(Last { at: SystemTime::now(), what: cause.to_owned() });
+        inner.last = Some(Last { at: SystemTime::now(), what: cause.to_owned(), took: None });
         if !counts {
             // It has spoken, if only nonsense about one login.
             inner.quiet_since = Some(now);

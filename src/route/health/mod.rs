@@ -11,7 +11,7 @@
 //!   their last connection, and of one server no more than 64 addresses are kept.
 
 pub mod check;
-mod greeting;
+pub mod greeting;
 mod passive;
 pub mod probe;
 pub mod servers;

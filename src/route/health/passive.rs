@@ -43,6 +43,11 @@ impl Health {
         self.aside_until.is_some()
     }
 
+    /// Until when nobody is sent there, if it was set aside.
+    pub fn aside_until(&self) -> Option<Instant> {
+        self.aside_until
+    }
+
     /// When it last failed, since it last worked.
     pub fn last_failure(&self) -> Option<Instant> {
         self.last_failure

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::ward::Ward;
 use crate::memcached::Cache;
@@ -77,7 +79,28 @@ pub struct ServerStatus {
     pub is_down: bool,
     pub is_up: bool,
     pub weight: u32,
+    /// Those that log in included.
     pub sessions: usize,
+    /// Of one address; 0: any number.
+    pub max_conns: usize,
+    /// Since it is known.
+    pub failures: u64,
+    /// When it last went up or down.
+    #[serde(skip)]
+    pub since: Option<SystemTime>,
+    /// Why it failed last.
+    pub cause: Option<String>,
+    /// The locks that are on: one for each port that it is used at.
+    #[serde(skip)]
+    pub locks: Vec<Arc<str>>,
+    /// When one that was set aside is tried again.
+    #[serde(skip)]
+    pub retry: Option<Instant>,
+    /// How long logins there took, lately.
+    #[serde(skip)]
+    pub p50: Option<Duration>,
+    #[serde(skip)]
+    pub p99: Option<Duration>,
     pub addresses: Vec<AddressStatus>,
 }
 

@@ -1,12 +1,16 @@
 //! One server of a group, as it is now: at which ports it is used, and each of its addresses.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::Instant;
 
 use super::passive::Health;
-use super::servers::Duty;
+use super::servers::{AddressStatus, Duty, ServerStatus};
 use super::ward::Ward;
 use crate::net::Endpoint;
+use crate::observe::latency::Latency;
 use crate::observe::names;
 use crate::route::balance::UNIT;
 use crate::route::group::{Limits, Server};
@@ -45,6 +49,13 @@ pub struct State {
     pub turns: usize,
     pub services: Vec<Service>,
     pub last_cause: Option<String>,
+    /// How long logins there take.
+    pub latency: Latency,
+    /// Since it is known.
+    pub failures: u64,
+    was_up: bool,
+    /// When it last went up or down, or off duty or on again.
+    pub since: Option<SystemTime>,
     pub sessions: Gauge,
     pub up: Gauge,
 }
@@ -70,6 +81,14 @@ pub struct Peer {
     pub is_current: bool,
 }
 
+impl Peer {
+    /// Whether it may have another connection. `is_last_resort`: what has failed will do, too.
+    pub fn takes(&self, now: Instant, limits: &Limits, is_last_resort: bool) -> bool {
+        let is_full = limits.max_conns > 0 && self.conns >= limits.max_conns;
+        !is_full && (is_last_resort || self.health.is_usable(now))
+    }
+}
+
 pub fn whole(limits: &Limits) -> i64 {
     i64::from(limits.weight) * UNIT
 }
@@ -90,6 +109,10 @@ impl State {
             turns: 0,
             services: Vec::new(),
             last_cause: None,
+            latency: Latency::default(),
+            failures: 0,
+            was_up: true,
+            since: None,
             sessions: gauge(&names::SERVER_SESSIONS),
             up,
         }
@@ -183,8 +206,46 @@ impl State {
             && (self.services.is_empty() || self.services.iter().any(is_up))
     }
 
-    pub fn tell(&self) {
-        self.up.set(i64::from(self.is_up(Instant::now())));
+    pub fn tell(&mut self) {
+        let is_up = self.is_up(Instant::now());
+        if self.was_up != is_up {
+            (self.was_up, self.since) = (is_up, Some(SystemTime::now()));
+        }
+        self.up.set(i64::from(is_up));
+    }
+
+    /// As an administrator sees it.
+    pub fn status(&mut self, upstream: &str, server: &str, now: Instant) -> ServerStatus {
+        let addresses = self.services.iter().flat_map(|service| {
+            service.peers.iter().map(|peer| AddressStatus {
+                address: peer.endpoint.to_string(),
+                sessions: peer.conns,
+                is_up: peer.health.is_usable(now),
+                is_locked: service.lock.is_locked(),
+                login_ms: peer.health.took().map(|took| took.as_millis()),
+            })
+        });
+        let locks = self.services.iter().filter(|service| service.lock.is_locked());
+        let aside = self.services.iter().flat_map(|service| &service.peers);
+        let retry = aside.filter_map(|peer| peer.health.aside_until()).min();
+        ServerStatus {
+            upstream: upstream.to_owned(),
+            server: server.to_owned(),
+            duty: self.duty,
+            is_down: self.is_down,
+            is_up: self.is_up(now),
+            weight: self.limits.weight,
+            sessions: self.conns(),
+            max_conns: self.limits.max_conns,
+            failures: self.failures,
+            since: self.since,
+            cause: self.last_cause.clone(),
+            locks: locks.map(|service| Arc::clone(service.lock.name())).collect(),
+            retry,
+            p50: self.latency.within(0.5, 1, now),
+            p99: self.latency.within(0.99, 1, now),
+            addresses: addresses.collect(),
+        }
     }
 }
 

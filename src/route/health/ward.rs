@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::servers::{AddressStatus, Duty, ServerStatus, Shared};
+use super::servers::{Duty, ServerStatus, Shared};
 use super::service::{Fit, MOST_ADDRESSES, State, whole};
 use super::slot::Slot;
 use crate::net::Endpoint;
@@ -225,16 +225,33 @@ impl Ward {
         if state.is_off(server) {
             return None;
         }
-        let limits = server.limits;
         let peer = state.service(self, server, index + 1, port).peer(endpoint);
-        let is_full = limits.max_conns > 0 && peer.conns >= limits.max_conns;
-        if is_full || !(is_last_resort || peer.health.is_usable(now)) {
+        if !peer.takes(now, &server.limits, is_last_resort) {
             return None;
         }
-        peer.health.try_it(now, &limits);
+        peer.health.try_it(now, &server.limits);
         peer.conns += 1;
         state.sessions.inc();
         Some(Slot::new(Arc::clone(self), Arc::clone(servers), index, port, endpoint.clone()))
+    }
+
+    /// Whether a login might be [admitted](Self::admit) to `endpoint` of `server`, whose place in its
+    /// group is `number`, from 1. Nothing changes by it.
+    pub fn takes(
+        &self,
+        server: &Server,
+        number: usize,
+        port: u16,
+        endpoint: &Endpoint,
+        is_last_resort: bool,
+    ) -> bool {
+        let mut states = self.lock();
+        let state = self.of(&mut states, server);
+        let peer = |state: &mut State| {
+            let peer = state.service(self, server, number, port).peer(endpoint);
+            peer.takes(Instant::now(), &server.limits, is_last_resort)
+        };
+        !state.is_off(server) && peer(state)
     }
 
     /// A login has found nobody at `servers`: if none of them is left, it is told.
@@ -269,6 +286,7 @@ impl Ward {
             let mut states = self.lock();
             let Some(state) = states.get_mut(&server.text) else { return };
             state.last_cause = Some(cause.to_owned());
+            state.failures += 1;
             let Some(service) = state.service_at(server.port(port)) else { return };
             let lock = service.lock.clone();
             let is_aside = service.peer(endpoint).health.failed(Instant::now(), &limits);
@@ -299,6 +317,9 @@ impl Ward {
     ) {
         let mut lock = None;
         if let Some(state) = self.lock().get_mut(&server.text) {
+            if let Some(took) = took {
+                state.latency.saw(took, Instant::now());
+            }
             if let Some(service) = state.service_at(server.port(port)) {
                 lock = Some(service.lock.clone());
                 if service.peer(endpoint).health.works(took) {
@@ -392,6 +413,9 @@ impl Ward {
         if state.duty != Duty::Active && duty == Duty::Active {
             state.recovers_since = Some(Instant::now());
         }
+        if state.duty != duty {
+            state.since = Some(std::time::SystemTime::now());
+        }
         state.duty = duty;
         state.tell();
         true
@@ -399,29 +423,9 @@ impl Ward {
 
     pub fn status(&self) -> Vec<ServerStatus> {
         let now = Instant::now();
-        let states = self.lock();
-        let status = |(text, state): (&Arc<str>, &State)| {
-            let addresses = state.services.iter().flat_map(|service| {
-                service.peers.iter().map(|peer| AddressStatus {
-                    address: peer.endpoint.to_string(),
-                    sessions: peer.conns,
-                    is_up: peer.health.is_usable(now),
-                    is_locked: service.lock.is_locked(),
-                    login_ms: peer.health.took().map(|took| took.as_millis()),
-                })
-            });
-            ServerStatus {
-                upstream: self.name.to_string(),
-                server: text.to_string(),
-                duty: state.duty,
-                is_down: state.is_down,
-                is_up: state.is_up(now),
-                weight: state.limits.weight,
-                sessions: state.conns(),
-                addresses: addresses.collect(),
-            }
-        };
-        states.iter().filter(|(_, state)| state.is_configured).map(status).collect()
+        let mut states = self.lock();
+        let configured = states.iter_mut().filter(|(_, state)| state.is_configured);
+        configured.map(|(text, state)| state.status(&self.name, text, now)).collect()
     }
 
     /// What is shown of a server follows what is known of it.

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub use retest::{Retest, Tested};
 
@@ -89,6 +90,8 @@ struct Entry {
     lock: Mutex<Option<Lock>>,
     retest: Mutex<Option<Arc<dyn Retest>>>,
     is_tested_now: AtomicBool,
+    /// When it is tested next, while it is locked.
+    due: Mutex<Option<Instant>>,
 }
 
 /// A lock that is on.
@@ -159,6 +162,7 @@ impl Locks {
                 lock: Mutex::default(),
                 retest: Mutex::default(),
                 is_tested_now: AtomicBool::new(false),
+                due: Mutex::default(),
             })
         });
         entry.number.store(number, Ordering::Relaxed);
@@ -176,6 +180,13 @@ impl Locks {
     /// What is locked.
     pub fn status(&self) -> Vec<Lock> {
         lock(&self.0.known).values().filter_map(|entry| lock(&entry.lock).clone()).collect()
+    }
+
+    /// When what is locked by `name` is tested; none where nobody tests it, or a hand has locked it.
+    pub fn next_test(&self, kind: Kind, name: &str) -> Option<Instant> {
+        let handle = self.find(kind, name)?;
+        let due = *lock(&handle.entry.due);
+        due.filter(|_| handle.is_locked() && !handle.is_locked_by_hand())
     }
 
     /// Locks by hand what is known by `name`; says whether anything is. Durable once

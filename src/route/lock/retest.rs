@@ -42,8 +42,12 @@ impl Locks {
             for entry in locked {
                 let key = (entry.kind, Arc::clone(&entry.name));
                 let at = due.entry(key).or_insert_with(|| Instant::now() + self.pause(false));
-                if *at <= Instant::now() {
+                let is_due = *at <= Instant::now();
+                if is_due {
                     *at = Instant::now() + self.pause(false);
+                }
+                *lock(&entry.due) = Some(*at);
+                if is_due {
                     self.test(entry);
                 }
                 next = Some(next.map_or(*at, |next| next.min(*at)));

@@ -23,6 +23,7 @@ mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
@@ -282,6 +283,16 @@ impl Maintenance {
                 cause: Some(episode.cause.clone()),
             });
         manual.chain(own).collect()
+    }
+
+    /// How long one may take, and how many there may be within 30 days, before it is more than usual;
+    /// none: any.
+    pub fn usual(&self) -> (Option<Duration>, Option<usize>) {
+        let Settings { alert_length, alert_count, .. } = self.lock().settings.clone();
+        (
+            Some(alert_length).filter(|length| !length.is_zero()),
+            Some(alert_count).filter(|count| *count > 0),
+        )
     }
 
     /// The episodes, the newest first, each with what is unusual about it.

@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as Order};
 
 use super::{Inner, Place, Seen, Session};
 use crate::net::bell::Bell;
-use crate::net::copy::Leash;
+use crate::net::copy::{Leash, Outside};
 use crate::net::{Endpoint, addr};
 
 /// Why a session is ended, as its bell says it.
@@ -62,6 +63,9 @@ pub(super) struct Entry {
     /// None: a unix socket.
     client: Option<IpAddr>,
     port: u16,
+    /// What was carried so far, from the client and to it.
+    up: AtomicU64,
+    down: AtomicU64,
 }
 
 impl Entry {
@@ -74,12 +78,23 @@ impl Entry {
             since: u32::try_from(since).unwrap_or(u32::MAX),
             client: session.client.ip(),
             port: session.client.port().unwrap_or(0),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
         }
     }
 
     /// Says whether it was not told before.
     pub fn ring(&self, kick: Kick) -> bool {
         self.bell.ring(kick.word())
+    }
+
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// Bytes from the client, and to it.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.up.load(Order::Relaxed), self.down.load(Order::Relaxed))
     }
 
     pub fn seen(&self) -> Seen {
@@ -91,6 +106,7 @@ impl Entry {
             id: self.id,
             user: Arc::clone(&self.user),
             protocol: self.place.protocol,
+            tls: self.place.tls,
             site: Arc::clone(&self.place.site),
             client,
             upstream: Arc::clone(&self.place.upstream),
@@ -98,6 +114,8 @@ impl Entry {
             address: Arc::clone(&self.place.address),
             since: self.since.into(),
             is_kicked: self.bell.word().is_some(),
+            received: self.bytes().0,
+            sent: self.bytes().1,
         }
     }
 }
@@ -105,6 +123,13 @@ impl Entry {
 impl AsRef<Bell> for Entry {
     fn as_ref(&self) -> &Bell {
         &self.bell
+    }
+}
+
+impl Outside for Entry {
+    fn carried(&self, up: u64, down: u64) {
+        self.up.store(up, Order::Relaxed);
+        self.down.store(down, Order::Relaxed);
     }
 }
 

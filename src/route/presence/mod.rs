@@ -12,11 +12,11 @@
 //! - No lock is held for longer than it takes to look through one part of 16, and none while waiting.
 //! - What sessions have in common (protocol, upstream, server, virtual server, user) is held once.
 //!
-//! **Limits.** This gatepost alone: nobody keeps a list of the whole fleet's sessions. Bytes are not
-//! counted here; they are known when a session ends (`access_log`, `gatepost_relay_bytes_total`).
+//! **Limits.** This gatepost alone: nobody keeps a list of the whole fleet's sessions.
 
 mod entry;
 mod place;
+mod select;
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -30,6 +30,7 @@ use serde::Serialize;
 use entry::{Entry, Held, Rank};
 pub use entry::{Kick, Stay};
 use place::{Place, Places};
+pub use select::Filter;
 
 use crate::net::Endpoint;
 
@@ -64,6 +65,8 @@ pub struct Session<'a> {
     /// Whose mailbox it is, [`canonical`]; empty where nobody has logged in (LMTP, SMTP without AUTH).
     pub user: &'a str,
     pub protocol: &'static str,
+    /// How the client's side is secured: `TLSv1.3`.
+    pub tls: Option<&'static str>,
     /// The virtual server.
     pub site: &'a str,
     pub client: &'a Endpoint,
@@ -82,6 +85,7 @@ pub struct Seen {
     pub id: u64,
     pub user: Arc<str>,
     pub protocol: &'static str,
+    pub tls: Option<&'static str>,
     pub site: Arc<str>,
     /// `192.0.2.1:4711` or `unix:`.
     pub client: String,
@@ -93,6 +97,9 @@ pub struct Seen {
     pub since: u64,
     /// It was told to end, and waits for a quiet moment.
     pub is_kicked: bool,
+    /// Bytes from the client, and to it.
+    pub received: u64,
+    pub sent: u64,
 }
 
 /// Where one user is, of one upstream.
@@ -315,6 +322,7 @@ impl Inner {
 
     fn leave(&self, entry: &Arc<Entry>) {
         self.shard(&entry.user).remove(&(&*entry.user, entry.id) as &dyn Rank);
+        entry.place.ended.add(entry.bytes());
         entry.place.sessions.fetch_sub(1, Ordering::Relaxed);
         self.places.leave(&entry.place);
     }

@@ -259,6 +259,7 @@ pub fn hold_for_any(input: &[u8]) {
     }
     super::lock::hold_for_any(input);
     super::maintenance::hold_for_any(input);
+    super::handler::keep::hold_for_any(input);
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct Leased {
     pub server: Option<String>,
     /// Why the cache says nothing.
     pub error: Option<String>,
+    /// How long it lives at the most from now.
+    pub lease: Duration,
     /// Where the user would begin without a lease, if all servers were up.
     pub first: Option<Arc<str>>,
 }
@@ -67,8 +69,9 @@ impl Sticky {
         let user = canonical(user.as_bytes());
         let known = self.0.upstreams.load_full();
         let mut leases = Vec::new();
-        for upstream in known.values().filter(|known| known.described.settings.is_some()) {
+        for upstream in known.values() {
             let described = &upstream.described;
+            let Some(settings) = described.settings else { continue };
             let said = self.0.cache.get(&lease::key(&described.name, &user)).await;
             let weights = described.servers.iter().map(|(name, weight)| (&**name, *weight));
             let first = first_guess(&user, weights);
@@ -79,6 +82,7 @@ impl Sticky {
                     .ok()
                     .flatten()
                     .and_then(|value| lease::server(&value).map(str::to_owned)),
+                lease: settings.lease,
                 first: first.map(|index| Arc::clone(&described.servers[index].0)),
             });
         }

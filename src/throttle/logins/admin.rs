@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant, interval_at};
 
 use super::directives::Settings;
+use super::figures::Sums;
 use super::ledger::Ledger;
 use super::name::{Name, Net, Of, key};
 use super::zimbra::{LETTERS, ip_key, user_key};
+use super::{Logins, Who};
 use crate::config::value::{Cidr, cidr};
-use crate::memcached::Key;
 use crate::memcached::bus::Heard;
+use crate::memcached::{Error, Key};
 
 /// How often what is over is forgotten.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -27,6 +29,51 @@ pub struct Offender {
     pub failures: u32,
     /// Until they are forgotten.
     pub seconds_left: u64,
+}
+
+/// What an offender's next attempt would meet, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prospect {
+    Free,
+    Delayed,
+    Denied,
+}
+
+impl Logins {
+    /// What `offender` would meet at this server.
+    pub fn prospect(&self, offender: &Offender) -> Prospect {
+        let settings = self.settings();
+        let rule = match offender.kind {
+            "address" => settings.address,
+            "prefix" => settings.prefix,
+            _ => settings.user,
+        };
+        match rule.filter(|_| settings.on) {
+            Some(rule) if offender.failures >= rule.most => Prospect::Denied,
+            Some(rule) if !rule.delay(offender.failures).is_zero() => Prospect::Delayed,
+            _ => Prospect::Free,
+        }
+    }
+}
+
+impl Logins {
+    /// The worst that is counted of an address, by itself or by its network.
+    pub fn of_address<'o>(
+        &self,
+        ip: IpAddr,
+        offenders: &'o [Offender],
+    ) -> Option<(&'o Offender, Prospect)> {
+        let at = self.at(&Who { ip: Some(ip), user: b"", protocol: "" })?;
+        let names = [
+            ("address", Name::Address(at.address).to_string()),
+            ("prefix", Name::Network(at.network).to_string()),
+        ];
+        let is_it = |one: &&Offender| {
+            names.iter().any(|(kind, name)| one.kind == *kind && one.name == *name)
+        };
+        let found = offenders.iter().filter(is_it).filter(|_| !at.is_spared);
+        found.map(|one| (one, self.prospect(one))).max_by_key(|(one, worst)| (*worst, one.failures))
+    }
 }
 
 /// Who is forgiven.
@@ -59,6 +106,11 @@ impl Word {
 }
 
 impl Ledger {
+    /// What became of attempts so far.
+    pub fn sums(&self) -> Sums {
+        self.figures.sums()
+    }
+
     /// Those who have failed most often, at most `most` of them.
     pub fn status(&self, most: usize) -> Vec<Offender> {
         let now = Instant::now();
@@ -90,24 +142,26 @@ impl Ledger {
     }
 
     /// Forgets the failures of `target`, here, in the cache and, by the bus, on all other gateposts.
-    /// Says how many counts of this gatepost were there.
-    pub async fn forgive(&self, target: &Target) -> usize {
+    /// Says how many counts of this gatepost were there, and why others may not have heard.
+    pub async fn forgive(&self, target: &Target) -> (usize, Option<Error>) {
         let forgiven = self.forgive_here(target);
-        if self.cache.is_on() {
-            for key in self.keys_of(target) {
-                // What a dead server has counted is gone with it.
-                let _ = self.cache.delete(&key).await;
-            }
-            let _ = self.bus.say(&Word::LoginForgive { target: target.clone() }.to_bytes()).await;
+        if !self.cache.is_on() {
+            return (forgiven, None);
         }
-        forgiven
+        for key in self.keys_of(target) {
+            // What a dead server has counted is gone with it.
+            let _ = self.cache.delete(&key).await;
+        }
+        let word = Word::LoginForgive { target: target.clone() };
+        (forgiven, self.bus.say(&word.to_bytes()).await.err())
     }
 
     /// Lets the addresses of `net` alone from now on, or no more, on all gateposts until each ends.
-    pub async fn whitelist(&self, net: Cidr, is_on: bool) {
+    /// Says why others may not have heard.
+    pub async fn whitelist(&self, net: Cidr, is_on: bool) -> Option<Error> {
         self.spare(net, is_on);
         let word = Word::LoginWhitelist { net: net.to_string(), is_on };
-        let _ = self.bus.say(&word.to_bytes()).await;
+        self.bus.say(&word.to_bytes()).await.err()
     }
 
     /// The networks that were let alone that way.

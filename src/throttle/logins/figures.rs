@@ -68,6 +68,14 @@ impl By {
 
 const VERDICTS: [&str; 5] = ["allow", "delay", "deny", "fail_open", "fail_closed"];
 
+/// Attempts, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub allowed: u64,
+    pub delayed: u64,
+    pub denied: u64,
+}
+
 /// Every counter, resolved once.
 #[derive(Debug)]
 pub struct Figures {
@@ -83,6 +91,13 @@ impl Figures {
             ruled: By::ALL.map(|by| VERDICTS.map(|verdict| counter(by, verdict))),
             keys: metrics.gauge(&THROTTLE_KEYS, &[]),
         }
+    }
+
+    /// How many attempts were let on at once, let on late, and refused, since the start.
+    pub fn sums(&self) -> Sums {
+        let sum = |verdict: Verdict| self.ruled.iter().map(|by| by[verdict as usize].get()).sum();
+        let denied: u64 = sum(Verdict::Deny);
+        Sums { allowed: sum(Verdict::Allow), delayed: sum(Verdict::Delay), denied }
     }
 
     pub fn count(&self, by: By, verdict: Verdict) {

@@ -38,7 +38,7 @@
 
 pub mod directives;
 
-mod admin;
+pub mod admin;
 mod denied;
 mod entry;
 mod figures;

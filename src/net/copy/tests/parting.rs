@@ -16,6 +16,8 @@ impl AsRef<Bell> for Rope {
     }
 }
 
+impl Outside for Rope {}
+
 const MS: Duration = Duration::from_millis(1);
 
 /// A relay, its two far ends, and what pulls it out.

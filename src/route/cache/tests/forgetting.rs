@@ -98,18 +98,24 @@ async fn a_purge_reaches_every_name_and_every_way() {
     }
     let (rows, errors) = two.routes.list("john@x.example").await;
     assert_eq!((rows.len(), errors.len()), (2 * questions.len(), 0));
-    assert!(rows.iter().any(|row| row.server == "memcached"
+    assert!(rows.iter().any(|row| &*row.server == "memory"
+        && row.name.as_deref() == Some(&row.key)
         && row.key.contains("j.smith@y.example")
         && row.value.as_deref() == Some("192.0.2.1:143 user=john@x.example")));
     // By a node that has nothing of it in its own process.
     let three = Node::with(&Bus::new(cache.clone()), &cache, Format::Gatepost, To(TWO));
     let report = three.routes.purge(&Purge::user("john@x.example")).await;
     assert_eq!(report.keys.iter().filter(|(_, was_there)| *was_there).count(), questions.len());
+    assert_eq!(report.rows.iter().filter(|row| row.value.is_some()).count(), questions.len());
     let four = Node::on(&cache, To(TWO));
     for question in &questions {
         assert_eq!(see(&four, question).await, "MISS", "{question:?}");
     }
-    assert_eq!(four.routes.list("john@x.example").await.0, []);
+    // What was looked at is told, where there is nothing.
+    let (rows, _) = four.routes.list("john@x.example").await;
+    assert!(rows.iter().all(|row| row.value.is_none()) && rows.len() == 12, "{rows:?}");
+    let again = three.routes.purge(&Purge::user("john@x.example")).await;
+    assert_eq!(again.rows, rows);
     one.routes.obey(&Order::ForgetUser { user: "john@x.example".into() });
     for question in &questions {
         assert_eq!(see(&one, question).await, "MISS", "{question:?}");
@@ -227,5 +233,31 @@ async fn a_list_that_is_full_drops_its_oldest_and_so_does_the_cache() {
     for alias in 0..70 {
         let seen = other.see(&format!("alias{alias}@x.example")).await;
         assert!(seen.starts_with("MISS"), "{alias} {seen}");
+    }
+}
+
+/// A key that comes back from a list is the one that went in, or it would be listed again each time.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_listed_once() {
+    let cache = Cache::memory();
+    for _ in 0..70 {
+        // A node that knows nothing of the others' writes it as if it were new.
+        let node = Node::on(&cache, As(ONE, "john@x.example"));
+        node.routes.shared.put(&node.question("john@x.example"), &john(), 0, TTL).await.unwrap();
+    }
+    let node = Node::on(&cache, To(TWO));
+    let listed = node.routes.shared.listed(b"john@x.example").await.unwrap();
+    assert_eq!(listed, [node.question("john@x.example").key()]);
+}
+
+fn john() -> Entry {
+    let server = Server::parse(ONE).unwrap();
+    Entry {
+        aim: entry::Aim::Servers(vec![server]),
+        user: None,
+        authzid: None,
+        security: None,
+        handler: None,
+        is_alias: false,
     }
 }

@@ -2,8 +2,11 @@ mod age;
 mod anew;
 mod flights;
 mod forgetting;
+mod hostile;
+mod live;
 mod measure;
 mod poison;
+mod vectors;
 mod zimbra;
 
 use std::net::IpAddr;
@@ -82,8 +85,11 @@ impl Node {
 
     fn with(bus: &Bus, cache: &Cache, format: Format, reply: Reply) -> Self {
         let metrics = Metrics::new();
+        Self::of(Routes::new(cache.clone(), bus.clone(), &metrics, format), metrics, reply)
+    }
+
+    fn of(routes: Routes, metrics: Metrics, reply: Reply) -> Self {
         let settings = settings();
-        let routes = Routes::new(cache.clone(), bus.clone(), &metrics, format);
         routes.set_up(&settings);
         let source = Source {
             reply: Mutex::new(reply),

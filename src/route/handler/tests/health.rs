@@ -106,7 +106,7 @@ async fn what_is_no_lookup_counts_and_one_odd_answer_does_not() {
 async fn a_reload_keeps_what_is_known_and_forgets_what_is_gone() {
     let mut old = rig("max_fails 1;", vec![failing(), after(MS)]);
     ask_many(&old.handler, 10, MS).await;
-    old.fleet.handlers.disable("http://h2:80/a");
+    old.fleet.handlers.turn("http://h2:80/a", None, true);
     let new = rig_with("max_fails 2;", vec![after(MS)], old.fleet.clone());
     old.handler = new.handler.clone();
     let status = new.fleet.handlers.status();

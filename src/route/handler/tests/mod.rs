@@ -3,6 +3,7 @@
 
 mod flights;
 mod health;
+mod keep;
 
 use std::net::SocketAddr;
 
@@ -270,15 +271,20 @@ async fn a_handler_is_asked_by_its_weight() {
 #[tokio::test(start_paused = true)]
 async fn nobody_is_asked_in_the_end_who_is_disabled() {
     let rig = rig("", vec![after(MS), after(MS)]);
-    assert_eq!(rig.fleet.handlers.disable("http://h1:80/a"), 1);
-    assert_eq!(rig.fleet.handlers.disable("http://h3:80/a"), 0);
+    let turn = |name: &str, is_off| {
+        assert_eq!(rig.fleet.handlers.turn(name, Some("b"), is_off).found, 0);
+        rig.fleet.handlers.turn(name, Some("a"), is_off).changed.len()
+    };
+    assert_eq!(turn("http://h1:80/a", true), 1);
+    assert_eq!(turn("h3:80", true), 0);
     ask_many(&rig.handler, 20, MS).await;
     assert_eq!(rig.asked(), [0, 20]);
-    rig.fleet.handlers.disable("http://h2:80/a?k=1");
+    assert_eq!(turn("http://h2:80/a?k=1", true), 1);
+    assert_eq!(turn("h2:80", true), 0, "it is so already");
     let (ruling, _) = ask(&rig.handler).await;
     let error = ruling.unwrap_err().to_string();
     assert_eq!(error, "auth http server a has no handler that is not disabled");
-    rig.fleet.handlers.enable("http://h1:80/a");
+    turn("h1:80", false);
     ask_many(&rig.handler, 20, MS).await;
     assert_eq!(rig.asked(), [20, 20]);
 }

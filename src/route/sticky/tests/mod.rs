@@ -111,6 +111,7 @@ impl Node {
             id: self.number,
             user,
             protocol: "imap",
+            tls: None,
             site: "mail.example",
             client: &end,
             upstream: MAIL,

@@ -147,6 +147,7 @@ async fn a_move_reaches_all_nodes_and_the_next_login_goes_there() {
         upstream: MAIL.into(),
         server: Some("c".to_owned()),
         error: None,
+        lease: seen.leases[0].lease,
         first: Some("a".into()),
     };
     assert_eq!(seen.leases, [want]);

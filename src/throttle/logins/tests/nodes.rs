@@ -373,9 +373,9 @@ async fn an_admin_sees_and_forgives() {
     let first =
         Offender { kind: "user", name: "\"mary\"".to_owned(), failures: 5, seconds_left: 60 };
     assert!(status.len() == 3 && status.contains(&first), "{status:?}");
-    assert_eq!(node.ledger.forgive(&Target::Address("192.0.2.7".parse().unwrap())).await, 2);
+    assert_eq!(node.ledger.forgive(&Target::Address("192.0.2.7".parse().unwrap())).await.0, 2);
     assert_eq!(node.attempt("192.0.2.7", "x", false).await, Came::Failed);
-    assert_eq!(node.ledger.forgive(&Target::User("MARY".to_owned())).await, 1);
+    assert_eq!(node.ledger.forgive(&Target::User("MARY".to_owned())).await.0, 1);
     let net = crate::config::value::cidr("192.0.3.0/24").unwrap();
     node.ledger.whitelist(net, true).await;
     assert_eq!(node.guess("192.0.3.7", "bob", 50).await, 8);

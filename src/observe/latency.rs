@@ -1,4 +1,5 @@
-//! How long a handler takes: on average now, and what it seldom exceeds. No clock: times are given.
+//! How long somebody takes to answer: on average now, and what is seldom exceeded. No clock: times
+//! are given.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const SHORTEST: f64 = 0.0001;
 const FACTOR: f64 = 1.25;
 const STEPS: usize = 64;
 
-/// Of one handler.
+/// Of one who is asked.
 #[derive(Clone, Debug, Default)]
 pub struct Latency {
     /// In seconds, as it was at the time beside it.
@@ -41,7 +42,7 @@ impl Default for Counts {
 }
 
 impl Latency {
-    /// A handler took so long.
+    /// An answer took so long.
     pub fn saw(&mut self, took: Duration, now: Instant) {
         let seconds = took.as_secs_f64();
         let average = match self.average {
