@@ -171,9 +171,9 @@ impl Process {
             }
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
+        self.running.serves(number, &model);
         lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
-        self.running.serves(number, &model);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);
         fleet.sticky.adopt(groups.iter().map(|group| group.described()));
         let groups = groups.iter().map(|group| &**group);

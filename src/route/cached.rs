@@ -73,6 +73,7 @@ impl Router {
 
     /// Where the web session of the account with this id goes: as it is kept, or as `ask` says, of
     /// which what may be kept is.
+    #[allow(dead_code, reason = "for the web front, which is to come")]
     pub async fn find_by_id<F, A>(&self, secure: bool, role: Role, id: &str, ask: F) -> Answer
     where
         F: Fn() -> A + Send + Sync,
@@ -164,6 +165,7 @@ impl Ask for Login<'_> {
 }
 
 /// A web session.
+#[allow(dead_code, reason = "for the web front, which is to come")]
 struct ById<F>(F);
 
 impl<F, A> Ask for ById<F>

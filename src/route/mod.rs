@@ -177,11 +177,11 @@ pub enum Error {
     Source(#[from] source::Error),
     #[error("no route for this login")]
     Unknown,
+    #[error("the postmaster logs in by a password or a token")]
+    Unshown,
     /// A server that somebody else was to be sent to has no address.
     #[error(transparent)]
     Address(#[from] dns::Error),
-    #[error("the postmaster logs in by a password or a token")]
-    Unshown,
 }
 
 impl Error {

@@ -1,12 +1,15 @@
 //! Names without a domain (requirement C13), and the postmaster's (C11), through a real gatepost.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::dialog::{Dialog, Tongue};
 use crate::scripted::Mta;
 use crate::support::{
     Asked, Ca, FakeLookup, FakeUpstream, Gatepost, IMAP, IMAPS, LMTP, Manners, Memcached, POP3,
-    Site, Talk, Tls, answer, encoded, fresh_ip, imap, mail, pop3,
+    Site, Talk, Tls, answer, encoded, fresh_ip, imap, mail, pop3, until,
 };
 
 fn upstream() -> FakeUpstream {
@@ -149,7 +152,19 @@ fn the_postmaster_gets_in_whatever_routes_say() {
     let (cache, evil, home) = (Memcached::start(), upstream(), upstream());
     let home_pop3 = FakeUpstream::start(pop3(Manners::pop3()));
     let home_lmtp = Mta::listing(&["8BITMIME"]).start();
-    let lookup = servlet(evil.addr());
+    let (to, is_away) = (evil.addr(), Arc::new(AtomicBool::new(false)));
+    let lookup = FakeLookup::start({
+        let is_away = Arc::clone(&is_away);
+        move |_: &Asked| {
+            let (ip, port) = (to.ip().to_string(), to.port().to_string());
+            match is_away.load(Relaxed) {
+                true => String::new(),
+                false => {
+                    answer(&[("Auth-Status", "OK"), ("Auth-Server", &ip), ("Auth-Port", &port)])
+                }
+            }
+        }
+    });
     let shared = "lookup z { protocol nle; handler @lookup@; }
                   upstream evil { server @evil@; }";
     let values: [(&str, &dyn ToString); 6] = [
@@ -160,21 +175,35 @@ fn the_postmaster_gets_in_whatever_routes_say() {
         ("home_pop3", &home_pop3.addr()),
         ("home_lmtp", &home_lmtp.addr()),
     ];
-    let mail =
-        |inside: &str| format!("memcached {{ server @cache@; format zimbra; }}\n{}", mail(inside));
+    let mail = |inside: &str| {
+        format!("memcached {{ server @cache@; key @dir@/fleet.key; }}\n{}", mail(inside))
+    };
+    let site = || {
+        let site = Site::new();
+        site.write("fleet.key", "11".repeat(32));
+        site
+    };
     let imap_server = "server { listen @ip@:@imap@; protocol imap; }";
-    // It has never heard of the postmaster.
-    let poisoner = Gatepost::start(Site::new(), &mail(&format!("{shared} {imap_server}")), &values);
-    for name in ["x@postmaster.local", "postmaster@postmaster.local"] {
+    // They have never heard of the postmaster. One fills the cache, the other lives on it.
+    let ignorant = || Gatepost::start(site(), &mail(&format!("{shared} {imap_server}")), &values);
+    let names = ["x@postmaster.local", "postmaster@postmaster.local"];
+    let poisoner = ignorant();
+    for name in names {
         Dialog::greeted(Tongue::Imap, poisoner.imap()).log_in(name, "pw");
-        evil.hears(&plain("", name));
     }
-    let poison = || cache.keys().len();
-    crate::support::until("the routes to be in the cache", || (poison() > 1).then_some(()));
-    poisoner.quit();
+    is_away.store(true, Relaxed);
+    let believer = ignorant();
+    for name in names {
+        until("the route to be in the cache", || {
+            let mut client = Dialog::greeted(Tongue::Imap, believer.imap());
+            client.plain("", name, "pw").starts_with("OK").then_some(())
+        });
+    }
+    is_away.store(false, Relaxed);
+    drop((poisoner, believer));
     let accepted = evil.accepted();
 
-    let site = Site::new();
+    let site = site();
     site.write("conf/claims", "x@postmaster.local evil\npostmaster@postmaster.local evil\n");
     let claims = [
         "",
@@ -224,7 +253,7 @@ fn the_postmaster_gets_in_whatever_routes_say() {
     // He has one name there, where one is set, and the upstream judges his password.
     home.hears(&plain("", "postmaster@a.test"));
     assert!(!home.heard().join("\n").contains(&plain("", "x@postmaster.local")));
-    home_pop3.hears(&plain("", "postmaster@postmaster.local"));
+    home_pop3.hears("USER postmaster@postmaster.local");
     home_lmtp.hears("RCPT TO:<Any.Body@PostMaster.Local>");
     // Everybody else goes where he is claimed.
     Dialog::greeted(Tongue::Imap, gatepost.imap()).log_in("postmaster@a.test", "pw");

@@ -86,6 +86,16 @@ impl Group {
         &self.servers
     }
 
+    /// How the next server is chosen, as it is written; `round_robin` where nothing is.
+    pub fn balance(&self) -> String {
+        let said = ["hash", "ip_hash", "least_conn", "random"];
+        let said = said.iter().find_map(|name| self.block.statement(name));
+        said.map_or_else(
+            || "round_robin".to_owned(),
+            |at| [&[at.name().to_owned()], at.args()].concat().join(" "),
+        )
+    }
+
     /// Its servers, each with what it is good for now to those who are kept together.
     pub fn candidates(&self, port: u16) -> Vec<Candidate<'_>> {
         let ward = self.ward();
@@ -106,16 +116,6 @@ impl Group {
             },
         });
         candidates.collect()
-    }
-
-    /// How the next server is chosen, as it is written; `round_robin` where nothing is.
-    pub fn balance(&self) -> String {
-        let said = ["hash", "ip_hash", "least_conn", "random"];
-        let said = said.iter().find_map(|name| self.block.statement(name));
-        said.map_or_else(
-            || "round_robin".to_owned(),
-            |at| [&[at.name().to_owned()], at.args()].concat().join(" "),
-        )
     }
 
     /// The candidates for the login of `chooser`.
