@@ -9,7 +9,7 @@ fn failures_on_one_node_count_on_the_other() {
     let answer = "NO [AUTHENTICATIONFAILED] no".to_owned();
     let upstream = FakeUpstream::start(imap(Manners { answer, ..Manners::imap() }));
     let conf = "route { default backend; } upstream backend { server @up@; }
-                login_failures_user 5/10m free=5; login_failures_address off;
+                login_throttle on; login_failures_user 5/10m free=5; login_failures_address off;
                 login_failures_prefix off; login_whitelist none; login_failure_delay 0;";
     let nodes = pair(conf, &[("cache", &cache.name()), ("up", &upstream.addr())]);
     for node in [0, 0, 0, 1, 1] {
