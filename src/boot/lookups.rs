@@ -12,7 +12,7 @@ use super::model::Kept;
 use super::names::Resolvers;
 use super::worker::Workers;
 use crate::admin::nle::directives::Settings;
-use crate::admin::nle::{LIMITS, Lookups};
+use crate::admin::nle::{Domains, LIMITS, Lookups};
 use crate::config::Block;
 use crate::http::server::{self, Answer, Insecure, Pages, Request};
 use crate::net::limits::Gate;
@@ -36,6 +36,8 @@ pub struct Plan {
     /// What is wrong with the files of the certificate, and what is worth a note.
     pub complaints: Vec<String>,
     pub notes: Vec<String>,
+    /// What names without a domain get.
+    pub domains: Domains,
     /// That of `mail`, where it has one of its own.
     pub error_log: Option<Vec<(Target, Level)>>,
 }
@@ -79,7 +81,8 @@ impl Plan {
             identity = Some(Arc::new(own));
         }
         let notes = servers.iter().flat_map(Settings::notes).collect();
-        Self { servers, route, tls: tls.clone(), identity, complaints, notes, error_log: None }
+        let (domains, error_log) = (Domains::default(), None);
+        Self { servers, route, tls: tls.clone(), identity, complaints, notes, domains, error_log }
     }
 
     pub fn listens(&self) -> impl Iterator<Item = &Listen> {
@@ -118,7 +121,7 @@ impl Plan {
             let lookups = Lookups::new(
                 settings.clone(),
                 router.clone(),
-                None,
+                self.domains.clone(),
                 log.clone(),
                 kept.metrics.clone(),
             );
@@ -144,17 +147,17 @@ pub fn sockets(windows: &[Window], listeners: &Listeners) -> std::io::Result<Vec
 
 /// Answers at the sockets that [`sockets`] gave, until the acceptors of `generation` end.
 pub fn serve(
-    windows: Vec<Window>,
+    windows: &[Window],
     sockets: Vec<Vec<Socket>>,
     workers: &Workers,
     generation: &mut Generation,
     alive: &Alive,
     log: &Log,
 ) {
-    for (window, sockets) in windows.into_iter().zip(sockets) {
+    for (window, sockets) in windows.iter().zip(sockets) {
         let (trigger, stop) = halt::halt();
         let gate = Gate::new(LIMITS.connections);
-        let pages = Arc::new(Held { lookups: window.lookups, _alive: alive.clone() });
+        let pages = Arc::new(Held { lookups: Arc::clone(&window.lookups), _alive: alive.clone() });
         for (shard, socket) in sockets.into_iter().enumerate() {
             let (gate, tls, pages) = (gate.clone(), window.tls.clone(), Arc::clone(&pages));
             let (stop, log) = (stop.clone(), log.clone());

@@ -172,7 +172,7 @@ impl Process {
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
         self.running.serves(number, &model);
-        lookups::serve(model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
+        lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);
         fleet.sticky.adopt(groups.iter().map(|group| group.described()));

@@ -177,7 +177,11 @@ fn a_question_of_zimbras_is_answered_to_the_byte() {
 
 #[test]
 fn who_does_not_exist_is_told_from_who_cannot_be_found() {
-    let gatepost = gatepost(&Ca::new(), &format!("{PLAIN} route {{ @a.test 192.0.2.7; }}"), &[]);
+    let gatepost = gatepost(
+        &Ca::new(),
+        &format!("{PLAIN} default_domain a.test; route {{ @a.test 192.0.2.7; }}"),
+        &[],
+    );
     let heard = answered(at(&gatepost), zimbra("tim@c.test", "imap").as_bytes());
     assert_eq!(
         heard,
@@ -185,6 +189,12 @@ fn who_does_not_exist_is_told_from_who_cannot_be_found() {
             "HTTP/1.0 200 OK\r\nAuth-Status: user not found:tim@c.test\r\nAuth-Wait: 10\r\n{TAIL}"
         )
     );
+    // A name without a domain is one of the server's domain, if it has any.
+    let heard = answered(at(&gatepost), zimbra("tim", "imap").as_bytes());
+    assert!(heard.contains("Auth-User: tim@a.test\r\n"), "{heard}");
+    let id = zimbra("tim", "imap").replace("username", "zimbraId");
+    let heard = answered(at(&gatepost), id.as_bytes());
+    assert!(heard.contains("Auth-Status: user not found:tim\r\n"), "{heard}");
     // Two on one connection, where the asker keeps it.
     let two = zimbra("tim@a.test", "imap").replace("HTTP/1.0", "HTTP/1.1");
     let last = two.replace("Host: ", "Connection: close\r\nHost: ");

@@ -25,10 +25,10 @@
 pub mod directives;
 mod peers;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -37,11 +37,13 @@ use tokio::time::{Instant, timeout};
 use self::directives::Settings;
 use self::peers::Complaint;
 use crate::http::server::{Answer, Insecure, Limits, Pages, Request};
+use crate::login::name::Rules;
 use crate::login::{Attempt, Kind, Mechanism, Secret, words};
 use crate::net::{Endpoint, Place};
 use crate::observe::escape::Quoted;
 use crate::observe::{Level, Log, Metrics, names};
 use crate::route::handler::Denied;
+use crate::route::lookup::nle::Method as By;
 use crate::route::lookup::nle::serve::{self, Question, Reply};
 use crate::route::{Asker, Error, NotFound, Origin, Reason, Route, Router};
 
@@ -57,14 +59,26 @@ pub const LIMITS: Limits = Limits {
     life: Duration::from_secs(600),
 };
 
-/// Completes a name without a domain, by the address of the proxy that the client came to.
-pub type Qualify = Arc<dyn Fn(&[u8], Option<IpAddr>) -> Option<Box<[u8]>> + Send + Sync>;
+/// What `default_domain` gives to names that have no domain.
+#[derive(Clone, Debug, Default)]
+pub struct Domains {
+    /// Of the servers that listen at these addresses, which are those that a client may have come to.
+    pub by_address: HashMap<IpAddr, Option<String>>,
+    pub usual: Option<String>,
+}
+
+impl Domains {
+    fn of(&self, proxy: Option<IpAddr>) -> Option<&str> {
+        let own = proxy.and_then(|ip| self.by_address.get(&ip));
+        own.unwrap_or(&self.usual).as_deref()
+    }
+}
 
 /// Answers at one `lookup_server`.
 pub struct Lookups {
     settings: Settings,
     router: Router,
-    qualify: Option<Qualify>,
+    domains: Domains,
     log: Log,
     metrics: Metrics,
     complaint: Complaint,
@@ -81,12 +95,12 @@ impl Lookups {
     pub fn new(
         settings: Settings,
         router: Router,
-        qualify: Option<Qualify>,
+        domains: Domains,
         log: Log,
         metrics: Metrics,
     ) -> Self {
         let complaint = Complaint::default();
-        Self { settings, router, qualify, log, metrics, complaint }
+        Self { settings, router, domains, log, metrics, complaint }
     }
 
     async fn rule(&self, question: &Question, from: &Endpoint) -> Reply {
@@ -100,16 +114,21 @@ impl Lookups {
     }
 
     async fn look_up(&self, question: &Question, from: &Endpoint) -> Reply {
-        let is_bare = !question.user.contains(&b'@');
-        let whole = self.qualify.as_ref().filter(|_| is_bare);
-        let whole = whole.and_then(|qualify| qualify(&question.user, question.proxy));
-        let user = whole.unwrap_or_else(|| question.user.clone());
-        if self.router.is_in_maintenance(&user) {
+        // How the password is known is not our affair; the routes are those of people with one.
+        let secret = Secret::default();
+        let attempt = Attempt::new(Mechanism::Plain, question.user.clone(), secret);
+        let rules = Rules {
+            separator: None,
+            suffixes: &[],
+            // An id is whole.
+            domain: self.domains.of(question.proxy).filter(|_| question.method == By::Username),
+            postmaster: self.router.has_postmaster(),
+        };
+        let (attempt, _) = rules.apply(&attempt);
+        if self.router.is_in_maintenance(&attempt.user) {
             self.tell(Level::Info, question, from, &"maintenance");
             return Reply::Temporary;
         }
-        // How the password is known is not our affair; the routes are those of people with one.
-        let attempt = Attempt::new(Mechanism::Plain, user, Secret::default());
         let asker = asker(question);
         let tell = |error: Error| self.tell(error.level(), question, from, &error);
         let mut route = match self.find(question, &attempt, &asker, &tell).await {

@@ -1,5 +1,7 @@
 //! Questions over a router of names alone, without sockets.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
@@ -22,7 +24,7 @@ fn lookups(mail: &str, fleet: &Fleet) -> Lookups {
     let names: Names = Book::of(&[("store.test", &["192.0.2.21"])]);
     let router = Router::of(&route, &names, fleet);
     let (log, _) = Log::memory(Level::Info);
-    Lookups::new(settings, router, None, log, fleet.metrics.clone())
+    Lookups::new(settings, router, Domains::default(), log, fleet.metrics.clone())
 }
 
 fn request(lines: &str) -> Request {
@@ -224,12 +226,10 @@ async fn no_question_waits_longer_than_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_name_without_a_domain_may_be_completed() {
+async fn a_name_without_a_domain_has_that_of_the_address_it_came_to() {
     let mut lookups = lookups("route { @x.test 192.0.2.9; }", &Fleet::alone());
     assert!(says(&lookups, zimbra("tim", "imap", "")).await.contains("user not found:tim"));
-    lookups.qualify = Some(Arc::new(|user, proxy| {
-        (proxy == Some("203.0.113.1".parse().unwrap())).then(|| [user, b"@x.test"].concat().into())
-    }));
+    lookups.domains.by_address.insert("203.0.113.1".parse().unwrap(), Some("x.test".to_owned()));
     let said = says(&lookups, zimbra("tim", "imap", "X-Proxy-IP: 203.0.113.1")).await;
     assert!(
         said.contains("auth-server=192.0.2.9") && said.contains("auth-user=tim@x.test"),
@@ -237,6 +237,11 @@ async fn a_name_without_a_domain_may_be_completed() {
     );
     let said = says(&lookups, zimbra("tim", "imap", "X-Proxy-IP: 203.0.113.2")).await;
     assert!(said.contains("user not found:tim"), "{said}");
+    lookups.domains.usual = Some("y.test".to_owned());
+    let said = says(&lookups, zimbra("tim", "imap", "X-Proxy-IP: 203.0.113.2")).await;
+    assert!(said.contains("user not found:tim"), "{said}");
+    lookups.domains.usual = Some("x.test".to_owned());
+    assert!(says(&lookups, zimbra("tim", "imap", "")).await.contains("auth-user=tim@x.test"));
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ impl Plan {
             let mut reader = Reader::new(&main, mail, prefix, kept);
             servers =
                 mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
-            let asked = reader.lookups(mail);
+            let asked = reader.lookups(mail, &servers);
             complaints = reader.complaints;
             notes.extend(reader.notes);
             let shown = settings.metrics.iter().map(|shown| (shown, "metrics"));
@@ -350,9 +350,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn lookups(&mut self, mail: &Block) -> lookups::Plan {
+    fn lookups(&mut self, mail: &Block, servers: &[Server]) -> lookups::Plan {
         let mut plan = lookups::Plan::read(mail, &self.route, &self.tls, self.kept, &mut self.room);
         plan.error_log = self.error_log.clone();
+        plan.domains.usual = self.settings.default_domain.clone();
+        for server in servers {
+            for ip in server.listens.iter().filter_map(|listen| listen.endpoint.ip()) {
+                let own = || server.settings.default_domain.clone();
+                plan.domains.by_address.entry(ip).or_insert_with(own);
+            }
+        }
         self.complaints.extend(plan.complaints.iter().cloned());
         self.notes.extend(plan.notes.iter().cloned());
         plan
