@@ -37,6 +37,7 @@ mod masters;
 mod mechanisms;
 mod monitoring;
 mod nginx;
+mod ops;
 mod peers;
 mod pop3;
 mod privilege;
