@@ -107,7 +107,8 @@ fn a_handler_is_examined_up_to_its_answer() {
     let said = told(&node, &["doctor", "lookup", "well"]);
     assert!(said.contains("leads to 192.0.2.9:143"), "{said}");
     assert!(well.asked().iter().all(|asked| asked.get("Auth-Pass").is_empty()));
-    assert!(told(&node, &["doctor", "lookup", &well.addr().to_string()]).contains("answer"));
+    let url = format!("http://{}/", well.addr());
+    assert!(told(&node, &["doctor", "lookup", &url]).contains("answer"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn a_drained_server_keeps_its_sessions_and_a_removed_one_ends_them() {
     assert!(told(&node, &["status"]).contains(": ok\n"));
 
     // The order survives a restart.
+    drop(first);
     let site = node.quit();
     let node = crate::support::Gatepost::start(
         site,
@@ -132,6 +133,7 @@ fn one_frame_of_top_and_the_addresses_are_shown() {
         assert!(frame.contains(want), "no {want:?}: {frame}");
     }
     let shown = told(&node, &["show", "addresses"]);
-    assert!(shown.contains(&node.imap().to_string()), "{shown}");
-    assert!(shown.contains("mail.test") || shown.contains("unassigned"), "{shown}");
+    // Of 127.0.0.0/8 one address alone is an interface's, and no test listens there.
+    let line = shown.lines().find(|line| line.starts_with("127.0.0.1 ")).unwrap();
+    assert!(line.contains("unassigned"), "{shown}");
 }

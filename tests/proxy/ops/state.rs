@@ -20,8 +20,10 @@ fn status_tells_what_is_wrong_and_its_exit_code_says_so() {
     // A reload that fails is told until one does not.
     let values: [(&str, &dyn ToString); 1] = [("up", &at)];
     node.reload("nonsense;", &values, "the old one serves on");
-    let unwell = ask(&node, &["status"]);
-    assert_eq!(unwell.code, Some(1));
+    // The command cannot read the configuration either: it is told where to ask.
+    let socket = node.site.path("run/gatepost.sock").display().to_string();
+    let unwell = ask(&node, &["status", "--control", &socket]);
+    assert_eq!(unwell.code, Some(1), "{}", unwell.said());
     assert!(unwell.out.contains("problem: the last reload failed"), "{}", unwell.out);
     node.reload(&super::conf("", ONE), &values, "exited with code 0");
     let json = told(&node, &["status", "--json"]);
@@ -91,7 +93,7 @@ fn who_fails_is_listed_and_forgiven() {
     let manners = Manners { answer: "NO [AUTHENTICATIONFAILED] no".to_owned(), ..Manners::imap() };
     let up = FakeUpstream::start(imap(manners));
     let inside = format!(
-        "{ONE} login_whitelist 192.0.2.1; login_failure_delay off;
+        "{ONE} login_whitelist 192.0.2.1; login_failure_delay 0s;
          login_failures_address 3/10m free=3; login_failures_user 50/10m free=50;"
     );
     let node = started("", &inside, &[("up", &up.addr())]);
