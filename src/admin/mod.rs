@@ -6,7 +6,7 @@
 //! **In and out.** [`Ops`] is what can be asked and done; `boot` implements it over what the other
 //! rooms keep. [`api`] has the shapes of questions and answers, [`calls`] the table of paths,
 //! [`serve`] and [`Api`] answer at a listener, [`socket::Control`] opens the socket, and [`Client`]
-//! is the other side.
+//! is the other side. [`nle`] answers other proxies that ask where a user goes (`lookup_server`).
 //!
 //! **Promises.**
 //! - The control socket is there with its final mode, owner and listener or not at all, it is never
@@ -31,6 +31,7 @@ pub mod directives;
 pub mod fake;
 mod gate;
 pub mod local;
+pub mod nle;
 mod ops;
 mod server;
 pub mod socket;

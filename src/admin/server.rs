@@ -96,7 +96,7 @@ fn told(problem: &Problem) -> Answer {
 }
 
 fn json(status: StatusCode, body: bytes::Bytes) -> Answer {
-    Answer { status, content_type: "application/json", allow: None, body }
+    Answer { content_type: "application/json", body, ..Answer::empty(status) }
 }
 
 /// Answers at the control socket, in the runtime that is current, until the trigger fires.

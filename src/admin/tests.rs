@@ -31,6 +31,7 @@ fn request(method: &str, path: &str, query: &str, body: &str) -> Request {
         headers,
         body: body.to_owned().into(),
         peer: Peer::Network,
+        from: crate::net::Endpoint::Unix(std::path::PathBuf::new()),
     }
 }
 
@@ -39,7 +40,7 @@ fn api(access: Access) -> Api {
 }
 
 async fn asked(access: Access, request: Request) -> (u16, String, Option<&'static str>) {
-    let Answer { status, content_type, allow, body } = api(access).answer(request).await;
+    let Answer { status, content_type, allow, body, .. } = api(access).answer(request).await;
     assert_eq!(content_type, "application/json");
     (status.as_u16(), String::from_utf8(body.to_vec()).unwrap(), allow)
 }

@@ -29,6 +29,7 @@ mod generation;
 mod hold;
 mod listeners;
 mod logs;
+mod lookups;
 mod model;
 mod names;
 mod ops;

@@ -7,6 +7,7 @@ use crate::{admin, memcached, proxy, route, throttle, tls};
 pub const ROOMS: &[(&str, &[Directive])] = &[
     ("boot", super::directives::DIRECTIVES),
     ("admin", admin::directives::DIRECTIVES),
+    ("admin", admin::nle::directives::DIRECTIVES),
     ("config", config::DIRECTIVES),
     ("memcached", memcached::directives::DIRECTIVES),
     ("proxy", proxy::DIRECTIVES),

@@ -18,7 +18,7 @@ use super::ops::Running;
 use super::pid::PidFile;
 use super::start::one;
 use super::worker::Workers;
-use super::{Options, Start, figures, fleet};
+use super::{Options, Start, figures, fleet, lookups};
 use crate::admin::directives::Settings as Control;
 use crate::admin::{Access, Api, Callers, Ops};
 use crate::net::accept::{self, Conn, Leave, Notice};
@@ -147,6 +147,7 @@ impl Process {
             let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
             sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
         }
+        let windows = lookups::sockets(&model.windows, &self.listeners)?;
         self.show_figures(&model)?;
         let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
         self.control_settings = model.settings.control.clone();
@@ -170,8 +171,9 @@ impl Process {
             }
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
-        generation.alive = Some(alive);
         self.running.serves(number, &model);
+        lookups::serve(model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
+        generation.alive = Some(alive);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);
         fleet.sticky.adopt(groups.iter().map(|group| group.described()));
         let groups = groups.iter().map(|group| &**group);

@@ -150,6 +150,7 @@ struct Shared {
 #[derive(Debug)]
 enum Tier {
     Off,
+    #[allow(dead_code, reason = "a fake for tests")]
     Memory(Memory),
     Servers(Arc<Client>),
 }
@@ -173,6 +174,7 @@ impl Cache {
 
     /// One that lives in this process, by tokio's clock: for tests. Clones share it, so two routers
     /// with clones of one are two nodes of a fleet.
+    #[allow(dead_code, reason = "a fake for tests")]
     pub fn memory() -> Self {
         Self::of(Tier::Memory(Memory::default()))
     }
@@ -219,6 +221,7 @@ impl Cache {
     }
 
     /// The configured `ttl`, for routes.
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn ttl(&self) -> Duration {
         match &*self.tier() {
             Tier::Servers(client) => client.settings().ttl,
@@ -330,6 +333,7 @@ impl Cache {
     }
 
     /// From now on every call fails, or works again: for tests of what happens then.
+    #[allow(dead_code, reason = "a fake for tests")]
     pub fn break_for_tests(&self, is_broken: bool) {
         if let Tier::Memory(memory) = &*self.tier() {
             memory.break_it(is_broken);

@@ -177,6 +177,27 @@ pub const LOOKUP_SECONDS: Name = Name {
     help: "How long a lookup handler took to answer",
 };
 
+pub const QUESTIONS: Name = Name {
+    name: "gatepost_admin_lookup_questions_total",
+    kind: Kind::Counter,
+    labels: &["protocol", "result"],
+    help: "Questions at a `lookup_server`, by what was answered: `found`, `unknown`, `refused`, `temporary`, `malformed`",
+};
+
+pub const QUESTION_SECONDS: Name = Name {
+    name: "gatepost_admin_lookup_question_seconds",
+    kind: Kind::Histogram,
+    labels: &[],
+    help: "How long the answer to a question at a `lookup_server` took",
+};
+
+pub const QUESTION_PEERS_REFUSED: Name = Name {
+    name: "gatepost_admin_lookup_peers_refused_total",
+    kind: Kind::Counter,
+    labels: &["reason"],
+    help: "Peers that a `lookup_server` hung up on: `address`, `tls`",
+};
+
 pub const HANDLER_UP: Name = Name {
     name: "gatepost_route_handler_up",
     kind: Kind::Gauge,
@@ -307,6 +328,9 @@ pub const STICKY: Name = Name {
 pub const LABELLED: &[Name] = &[
     LOOKUPS,
     LOOKUP_SECONDS,
+    QUESTIONS,
+    QUESTION_SECONDS,
+    QUESTION_PEERS_REFUSED,
     HANDLER_UP,
     LOOKUP_HEDGES,
     SOURCE_SECONDS,

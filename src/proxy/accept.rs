@@ -253,3 +253,24 @@ fn tell(session: &Session, ended: &Ended) {
     };
     session.log(level, Some(doing), words);
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a client costs that waits before its login, beside its session and its buffers.
+    #[test]
+    fn waiting_for_a_login_takes_little() {
+        fn waiting<'a>(
+            (stream, session, desk): (Stream, &'a Session, &'a Desk<'a>),
+            front: imap::front::Front,
+            patience: Patience,
+            (stop, summons): (Halt, Halt),
+        ) -> impl Future + 'a {
+            admit(stream, front, desk, session, session, patience, stop, summons)
+        }
+        fn size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(waiting) < 8 << 10, "{} bytes", size(waiting));
+    }
+}

@@ -33,6 +33,7 @@ impl Router {
                     refusal: Refusal::new(Kind::Forbidden),
                     cause: None,
                     keepable: false,
+                    unseen: false,
                 })
             }
             Ruling::Accepted(accepted, handler) => Ok(self.accepted(accepted, handler, regard)),
@@ -43,9 +44,10 @@ impl Router {
                 let sasl = sasl.filter(|_| attempt.mechanism.brings_token());
                 // As nginx: who is not made to wait is sent away.
                 let refusal = Refusal { code, sasl, wait, close: wait.is_zero(), ..refusal };
-                Err(NotFound { refusal, cause: None, keepable: false })
+                let unseen = !handler.is_shown_secrets();
+                Err(NotFound { refusal, cause: None, keepable: false, unseen })
             }
-            Ruling::Denied(denied, handler) => {
+            Ruling::Denied(denied, name) => {
                 let (keepable, wait) = match &denied {
                     Denied::Unknown(denied) => (regard.keepable, denied.wait),
                     Denied::Refused(denied) => (false, denied.wait),
@@ -53,7 +55,8 @@ impl Router {
                 // The words are for the log: they say whether there is such a user.
                 let refusal = Refusal::new(Kind::BadCredentials);
                 let refusal = Refusal { wait, close: wait.is_zero(), ..refusal };
-                Err(NotFound { refusal, cause: Some(Error::Denied { handler, denied }), keepable })
+                let cause = Some(Error::Denied { handler: name, denied });
+                Err(NotFound { refusal, cause, keepable, unseen: !handler.is_shown_secrets() })
             }
         }
     }

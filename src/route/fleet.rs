@@ -58,6 +58,12 @@ impl Fleet {
         Self::with_clock(cache, metrics, Clock::default())
     }
 
+    /// One that shares nothing with anybody.
+    #[cfg(test)]
+    pub fn alone() -> Self {
+        Self::new(Cache::off(), Metrics::new())
+    }
+
     pub fn with_clock(cache: Cache, metrics: Metrics, clock: Clock) -> Self {
         let (bus, presence) = (Bus::new(cache.clone()), Presence::new());
         let sticky = Sticky::new(cache.clone(), bus.clone(), metrics.clone(), presence.clone());

@@ -1,6 +1,6 @@
 //! # route: which upstream does this login go to?
 //!
-//! Asks, in this order unless `route_order` has another, the `route` table, the [`source`]s and
+//! The postmaster goes where `postmaster` says. Of all others it asks, in this order unless `route_order` has another, the `route` table, the [`source`]s and
 //! `lookup`s by name, and the lookup handlers at `auth_http`; the first that knows the login decides.
 //! What may be kept of that is, in [`cache`]. It knows no protocol: a refusal gets its words elsewhere.
 //!
@@ -17,6 +17,8 @@
 //!   and nowhere else; no error holds one.
 //! - What is found for an attempt that shows a secret to a handler is never given to another.
 //! - Nothing that a client says names a file, or a server that its row does not leave open.
+//! - No source, and nothing that is kept, has a say in where `@postmaster.local` goes once `postmaster`
+//!   is set.
 //! - A host's name is resolved again when its answer has aged; an address that cannot be reached
 //!   leaves the next one to be tried.
 //!
@@ -29,6 +31,7 @@ mod asker;
 mod balance;
 mod cache;
 mod cached;
+mod direct;
 pub mod directives;
 pub mod fleet;
 pub mod group;
@@ -39,6 +42,7 @@ pub mod lock;
 pub mod lookup;
 pub mod maintenance;
 pub mod order;
+mod postmaster;
 pub mod presence;
 pub mod source;
 pub mod state;
@@ -63,6 +67,7 @@ pub use lookup::hold_for_any;
 
 use crate::http::Names;
 use crate::login::{Attempt, Kind, Mechanism, Refusal, Secret};
+use crate::net::dns;
 use crate::observe::Level;
 use crate::observe::access::Line;
 use crate::tls::client::Connectors;
@@ -70,6 +75,7 @@ use crate::tls::directives::Mode;
 use group::Groups;
 use handler::Handler;
 use header::Header;
+use postmaster::Postmaster;
 use source::Named;
 use source::answer::Answer;
 use source::order::Step;
@@ -80,6 +86,8 @@ use table::{Destination, Found, Table};
 pub struct Router {
     /// Asked in this order, until one knows.
     sources: Arc<[Source]>,
+    /// Goes before them all.
+    postmaster: Option<Arc<Postmaster>>,
     groups: Arc<Groups>,
     cache: cache::Settings,
     headers: Arc<[Header]>,
@@ -148,6 +156,8 @@ pub struct NotFound {
     pub cause: Option<Error>,
     /// A source knows that there is no such user, and has seen no secret to say so.
     pub keepable: bool,
+    /// Whoever refused it has seen no secret, so what he says hangs on whether there is such a user.
+    pub unseen: bool,
 }
 
 /// Why there is no route, although nobody refused the login.
@@ -167,6 +177,11 @@ pub enum Error {
     Source(#[from] source::Error),
     #[error("no route for this login")]
     Unknown,
+    #[error("the postmaster logs in by a password or a token")]
+    Unshown,
+    /// A server that somebody else was to be sent to has no address.
+    #[error(transparent)]
+    Address(#[from] dns::Error),
 }
 
 impl Error {
@@ -175,8 +190,10 @@ impl Error {
         match self {
             Self::Edge(edge) if edge.is_back() => Level::Notice,
             Self::Edge(_) => Level::Crit,
-            Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) => Level::Error,
-            Self::Denied { .. } | Self::Unknown => Level::Info,
+            Self::Handler(_) | Self::Nowhere(_) | Self::Source(_) | Self::Address(_) => {
+                Level::Error
+            }
+            Self::Denied { .. } | Self::Unknown | Self::Unshown => Level::Info,
         }
     }
 
@@ -184,8 +201,10 @@ impl Error {
         match self {
             // nginx says "internal server error" and hangs up. But the fault is the handler's, it
             // will pass, and the client shall not doubt its password.
-            Self::Handler(_) | Self::Edge(_) | Self::Source(_) => Refusal::new(Kind::Unavailable),
-            Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown => {
+            Self::Handler(_) | Self::Edge(_) | Self::Source(_) | Self::Address(_) => {
+                Refusal::new(Kind::Unavailable)
+            }
+            Self::Nowhere(_) | Self::Denied { .. } | Self::Unknown | Self::Unshown => {
                 Refusal::new(Kind::BadCredentials)
             }
         }
@@ -194,7 +213,8 @@ impl Error {
 
 impl From<Error> for NotFound {
     fn from(error: Error) -> Self {
-        Self { refusal: error.refusal(), cause: Some(error), keepable: false }
+        let unseen = matches!(error, Error::Nowhere(_) | Error::Unknown | Error::Unshown);
+        Self { refusal: error.refusal(), cause: Some(error), keepable: false, unseen }
     }
 }
 
@@ -236,7 +256,15 @@ impl Router {
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
         let (groups, cache) = (Arc::clone(&settings.groups), settings.cache.clone());
         fleet.routes.set_up(&cache);
-        Ok(Self { sources: sources.into(), groups, cache, headers, names, fleet: fleet.clone() })
+        Ok(Self {
+            sources: sources.into(),
+            postmaster: settings.postmaster.clone(),
+            groups,
+            cache,
+            headers,
+            names,
+            fleet: fleet.clone(),
+        })
     }
 
     /// The lookup handlers that it asks.
@@ -265,6 +293,9 @@ impl Router {
         asker: &Asker,
         tell: &(dyn Fn(Error) + Sync),
     ) -> Result<Route, NotFound> {
+        if let Some(postmaster) = self.postmaster(attempt, asker) {
+            return postmaster;
+        }
         // What is at hand is asked again at every login; what was asked of others is worth keeping,
         // unless it hangs on more than the names.
         let (mut has_cost, mut hangs_on_names) = (false, true);

@@ -41,7 +41,8 @@ impl Mta {
         FakeUpstream::start(move |talk| self.serve(talk))
     }
 
-    fn serve(&self, talk: &mut Talk) -> io::Result<()> {
+    /// One connection.
+    pub fn serve(&self, talk: &mut Talk) -> io::Result<()> {
         talk.try_say(self.greeting)?;
         loop {
             let line = talk.try_line()?;

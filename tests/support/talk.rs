@@ -29,6 +29,8 @@ pub struct Talk {
     so_far: Vec<String>,
     /// Where every line that is heard is written down as well.
     pub record: Option<Arc<Mutex<Vec<String>>>>,
+    /// A line that holds this text is said so much later.
+    pub hesitates: Option<(&'static str, Duration)>,
 }
 
 impl Talk {
@@ -41,6 +43,7 @@ impl Talk {
             patience: PATIENCE,
             so_far: Vec::new(),
             record: None,
+            hesitates: None,
         }
     }
 
@@ -112,6 +115,14 @@ impl Talk {
     }
 
     pub fn try_say(&mut self, line: &str) -> io::Result<()> {
+        if let Some((text, pause)) = self.hesitates
+            && line.contains(text)
+        {
+            let waiting = Waiting::new(pause);
+            while let Some(left) = waiting.left() {
+                std::thread::park_timeout(left);
+            }
+        }
         self.note("C", line);
         self.try_send(format!("{line}\r\n").as_bytes())
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
-use super::{Options, registry};
+use super::{Options, lookups, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
 use crate::memcached::{Cache, directives as memcached};
@@ -81,6 +81,7 @@ pub struct Plan {
     cache: Option<memcached::Settings>,
     state: State,
     servers: Vec<Server>,
+    lookups: Option<lookups::Plan>,
     error_log: Vec<(Target, Level)>,
     /// Certificates that cannot be used, in words, and notes on what has no effect.
     pub complaints: Vec<String>,
@@ -116,6 +117,8 @@ struct Plain {
 pub struct Model {
     pub settings: Settings,
     pub doors: Vec<(Listen, Arc<Door>)>,
+    /// Where others ask for routes.
+    pub windows: Vec<lookups::Window>,
     pub log: Log,
     /// Whose certificates' ends are told.
     pub identities: Vec<Arc<Identity>>,
@@ -134,7 +137,8 @@ impl Model {
     pub fn listens(&self) -> impl Iterator<Item = (&Listen, usize)> {
         let workers = self.settings.workers;
         let doors = self.doors.iter().map(move |(listen, _)| (listen, workers));
-        doors.chain(self.settings.metrics.iter().map(|listen| (listen, 1)))
+        let windows = self.windows.iter().map(move |window| (&window.listen, workers));
+        doors.chain(windows).chain(self.settings.metrics.iter().map(|listen| (listen, 1)))
     }
 }
 
@@ -168,17 +172,22 @@ impl Plan {
             vec![(target.unwrap_or(Target::Stderr), Level::Error)]
         });
         let (mut servers, mut complaints) = (Vec::new(), Vec::new());
+        let mut lookups = None;
         if let Some(mail) = main.blocks("mail").first() {
             let mut reader = Reader::new(&main, mail, prefix, kept);
             servers =
                 mail.blocks("server").into_iter().map(|server| reader.server(server)).collect();
+            let asked = reader.lookups(mail);
             complaints = reader.complaints;
             notes.extend(reader.notes);
-            check_doors(mail, &servers, &settings.metrics);
+            let shown = settings.metrics.iter().map(|shown| (shown, "metrics"));
+            let shown = shown.chain(asked.listens().map(|listen| (listen, "lookup_server")));
+            check_doors(mail, &servers, shown);
+            lookups = Some(asked);
         } else {
             main.fault_here("no \"mail\" block in configuration");
         }
-        Self { settings, tree, cache, state, servers, error_log, complaints, notes }
+        Self { settings, tree, cache, state, servers, lookups, error_log, complaints, notes }
     }
 
     /// Opens the logs, and puts together what sessions need.
@@ -212,6 +221,14 @@ impl Plan {
                 doors[at].1.push((Arc::clone(&site), listen.default_server));
             }
         }
+        let windows = self
+            .lookups
+            .as_ref()
+            .map_or(Ok(Vec::new()), |plan| plan.build(&log, kept, &mut connectors, &mut names));
+        let windows = windows.unwrap_or_else(|error| {
+            faults.push(error);
+            Vec::new()
+        });
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -228,27 +245,42 @@ impl Plan {
         });
         let doors = doors.collect();
         let groups = self.servers.iter().flat_map(|server| server.route.groups.values());
+        let groups = groups.chain(self.lookups.iter().flat_map(lookups::Plan::groups));
         let groups: BTreeMap<_, _> =
             groups.map(|group| (group.name.clone(), Arc::clone(group))).collect();
         let groups = groups.into_values().collect();
-        let identities = self.servers.into_iter().map(|server| server.identity).collect();
+        let asked = self.lookups.and_then(|plan| plan.identity);
+        let identities = self.servers.into_iter().map(|server| server.identity).chain(asked);
+        let identities = identities.collect();
         kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
         kept.fleet.sources.log_to(log.clone());
         let (settings, state) = (self.settings, self.state);
-        Ok(Model { settings, doors, log, identities, state, groups, patients })
+        Ok(Model { settings, doors, windows, log, identities, state, groups, patients })
     }
 }
 
 /// Servers that share an address must agree on what comes first there, and have one default.
-fn check_doors(mail: &Block, servers: &[Server], metrics: &[Listen]) {
+fn check_doors<'a>(
+    mail: &Block,
+    servers: &'a [Server],
+    others: impl Iterator<Item = (&'a Listen, &'static str)>,
+) {
     let mut seen: HashMap<&Endpoint, (&Listen, &'static str, bool)> = HashMap::new();
-    let shown: HashSet<_> = metrics.iter().map(|shown| &shown.endpoint).collect();
+    let mut shown: HashMap<&Endpoint, &'static str> = HashMap::new();
+    for (listen, name) in others {
+        let at = &listen.endpoint;
+        if let Some(other) =
+            shown.insert(at, name).filter(|other| name == "lookup_server" || *other != name)
+        {
+            mail.fault_here(format!("\"{name} {at}\" and \"{other} {at}\" exclude each other"));
+        }
+    }
     for server in servers {
         let mut own: HashSet<&Endpoint> = HashSet::new();
         for listen in &server.listens {
             let at = &listen.endpoint;
-            if shown.contains(at) {
-                mail.fault_here(format!("\"listen {at}\" and \"metrics {at}\" exclude each other"));
+            if let Some(name) = shown.get(at) {
+                mail.fault_here(format!("\"listen {at}\" and \"{name} {at}\" exclude each other"));
             }
             if !own.insert(at) {
                 mail.fault_here(format!("duplicate \"{at}\" address and port pair"));
@@ -316,6 +348,14 @@ impl<'a> Reader<'a> {
             complaints: Vec::new(),
             notes: Vec::new(),
         }
+    }
+
+    fn lookups(&mut self, mail: &Block) -> lookups::Plan {
+        let mut plan = lookups::Plan::read(mail, &self.route, &self.tls, self.kept, &mut self.room);
+        plan.error_log = self.error_log.clone();
+        self.complaints.extend(plan.complaints.iter().cloned());
+        self.notes.extend(plan.notes.iter().cloned());
+        plan
     }
 
     fn server(&mut self, block: &Block) -> Server {

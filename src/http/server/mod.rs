@@ -1,7 +1,9 @@
-//! A small server of pages: for monitors (`/metrics`, `/stub_status`) and for who administers us.
+//! A small server of pages: for monitors (`/metrics`, `/stub_status`), for who administers us, and
+//! for proxies that ask where a user goes.
 //!
 //! A peer is bounded in every direction: so many at a time, so long for a head and for a body, so
-//! large a head and a body, so long in all. What it may ask is for the [`Pages`] to say.
+//! large a head and a body, so long in all. Who may come and what may be asked is for the [`Pages`]
+//! to say. Names of headers go out as `Content-Type`, for readers that know no other case.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -19,22 +21,27 @@ use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::net::Plain;
 use crate::net::accept::{self, Conn, Host, Leave, Notice};
 use crate::net::halt::Halt;
 use crate::net::limits::Gate;
 use crate::net::listen::Socket;
+use crate::net::{Endpoint, Plain};
 use crate::observe::tasks;
+use crate::tls::clients::Bar;
+use crate::tls::error::Error as TlsError;
+use crate::tls::server::{self as tls, Config};
 
 /// How much one peer, and all of them, may ask of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// More are closed as they come.
     pub connections: usize,
-    /// For one request's head, and between two requests.
+    /// For one request's head, and between two requests; for the TLS handshake before them.
     pub head: Duration,
+    /// One request's head, in bytes; no less than [`LEAST_HEAD`].
+    pub head_size: usize,
     /// For a connection in all; a response that is under way then may take `head` more.
     pub life: Duration,
 }
@@ -42,7 +49,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let (head, life) = (Duration::from_secs(10), Duration::from_secs(600));
-        Self { connections: 64, head, life }
+        Self { connections: 64, head, head_size: LEAST_HEAD, life }
     }
 }
 
@@ -68,23 +75,33 @@ pub struct Request {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub peer: Peer,
+    /// Where it comes from; a path has no more to say.
+    pub from: Endpoint,
 }
 
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: StatusCode,
+    /// Of the body; empty: it is not told.
     pub content_type: &'static str,
     /// The methods that would do, where this one does not.
     pub allow: Option<&'static str>,
+    /// What else its head says.
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
 impl Answer {
+    pub fn empty(status: StatusCode) -> Self {
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { status, content_type: "", allow: None, headers, body }
+    }
+
     /// One that says only its status.
     pub fn plain(status: StatusCode) -> Self {
         let body = format!("{status}\n").into();
-        Self { status, content_type: "text/plain", allow: None, body }
+        Self { content_type: "text/plain", body, ..Self::empty(status) }
     }
 }
 
@@ -95,12 +112,31 @@ pub trait Pages: Send + Sync + 'static {
         0
     }
 
+    /// Whether who comes from there may ask at all. Who may not is hung up on, without a word.
+    fn admits(&self, _from: &Endpoint) -> bool {
+        true
+    }
+
     fn answer(&self, request: Request) -> impl Future<Output = Answer> + Send;
 
     /// What is said to a request that could not be read.
     fn refuse(&self, status: StatusCode) -> Answer {
         Answer::plain(status)
     }
+
+    /// A peer has not come through its TLS handshake, or its certificate is not good enough.
+    fn insecure(&self, _from: &Endpoint, _why: Insecure) {}
+}
+
+/// Why a peer was not heard over TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum Insecure {
+    #[error("TLS handshake failed: {0}")]
+    Handshake(#[from] TlsError),
+    #[error("client sent no required SSL certificate")]
+    NoCertificate,
+    #[error("client SSL certificate verify error: {0}")]
+    BadCertificate(String),
 }
 
 /// One page.
@@ -125,15 +161,15 @@ where
         }
         match (self.0)(&request.path) {
             Some(Page { content_type, body }) => {
-                Answer { status: StatusCode::OK, content_type, allow: None, body }
+                Answer { content_type, body, ..Answer::empty(StatusCode::OK) }
             }
             None => Answer::plain(StatusCode::NOT_FOUND),
         }
     }
 }
 
-/// The longest request head, in bytes: hyper's least.
-const MAX_HEAD: usize = 8192;
+/// hyper's least.
+pub const LEAST_HEAD: usize = 8192;
 
 /// Shows `pages` to whoever connects to `socket`, until `stop` is heard; connections that are open
 /// then end with the response they are at. What goes wrong in accepting is told to `notice`.
@@ -144,12 +180,27 @@ pub async fn serve<P: Pages>(
     stop: Halt<Leave>,
     notice: impl FnMut(Notice),
 ) -> io::Result<()> {
-    let desk = Desk { pages, limits, stop: stop.clone(), notice };
-    accept::run(socket, Gate::new(limits.connections), stop, desk).await
+    serve_at(socket, Gate::new(limits.connections), None, pages, limits, stop, notice).await
+}
+
+/// [`serve`], where several sockets share one `gate`, and over TLS where there is a configuration
+/// for it.
+pub async fn serve_at<P: Pages>(
+    socket: Socket,
+    gate: Gate,
+    tls: Option<Arc<Config>>,
+    pages: Arc<P>,
+    limits: Limits,
+    stop: Halt<Leave>,
+    notice: impl FnMut(Notice),
+) -> io::Result<()> {
+    let desk = Desk { pages, tls, limits, stop: stop.clone(), notice };
+    accept::run(socket, gate, stop, desk).await
 }
 
 struct Desk<P, N> {
     pages: Arc<P>,
+    tls: Option<Arc<Config>>,
     limits: Limits,
     stop: Halt<Leave>,
     notice: N,
@@ -158,13 +209,20 @@ struct Desk<P, N> {
 impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
     fn welcome(&mut self, conn: Conn) {
         let (pages, limits, stop) = (Arc::clone(&self.pages), self.limits, self.stop.clone());
-        let Conn { stream, mut permit, .. } = conn;
+        let Conn { stream, mut permit, peer: from, .. } = conn;
+        if !pages.admits(&from) {
+            return;
+        }
         // Nobody whom the kernel cannot name is taken for somebody.
         let Ok(peer) = peer(&stream) else { return };
         // Each ends soon by itself, so none has to give way.
         permit.settle();
+        let tls = self.tls.clone();
         tasks::spawn("http server", async move {
-            connection(stream, peer, pages, limits, stop).await;
+            match tls {
+                None => connection(stream, (peer, from), pages, limits, stop).await,
+                Some(tls) => secured(stream, tls, (peer, from), pages, limits, stop).await,
+            }
             drop(permit);
         });
     }
@@ -174,10 +232,32 @@ impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
     }
 }
 
+/// Serves one connection to its end, after its handshake.
+async fn secured<P: Pages>(
+    stream: Plain,
+    tls: Arc<Config>,
+    who: (Peer, Endpoint),
+    pages: Arc<P>,
+    limits: Limits,
+    stop: Halt<Leave>,
+) {
+    let accepted = tls::accept(stream, |_| Some(tls), Instant::now() + limits.head).await;
+    let accepted =
+        accepted.map_err(Insecure::from).and_then(|accepted| match accepted.client.bar() {
+            None => Ok(accepted.stream),
+            Some(Bar::NoCertificate) => Err(Insecure::NoCertificate),
+            Some(Bar::BadCertificate(why)) => Err(Insecure::BadCertificate(why)),
+        });
+    match accepted {
+        Ok(stream) => connection(stream, who, pages, limits, stop).await,
+        Err(why) => pages.insecure(&who.1, why),
+    }
+}
+
 /// Serves one connection to its end.
 pub async fn connection<S, P, T>(
     stream: S,
-    peer: Peer,
+    (peer, from): (Peer, Endpoint),
     pages: Arc<P>,
     limits: Limits,
     mut stop: Halt<T>,
@@ -187,13 +267,14 @@ pub async fn connection<S, P, T>(
     T: Copy,
 {
     let service = service_fn(move |request| {
-        let pages = Arc::clone(&pages);
-        async move { Ok::<_, Infallible>(exchange(&*pages, request, peer, limits).await) }
+        let (pages, who) = (Arc::clone(&pages), (peer, from.clone()));
+        async move { Ok::<_, Infallible>(exchange(&*pages, request, who, limits).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_buf_size(MAX_HEAD)
+        .max_buf_size(limits.head_size)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     // How a peer ended is of no interest: it reads pages.
@@ -219,7 +300,7 @@ fn peer(stream: &Plain) -> io::Result<Peer> {
 async fn exchange<P: Pages>(
     pages: &P,
     request: hyper::Request<Incoming>,
-    peer: Peer,
+    (peer, from): (Peer, Endpoint),
     limits: Limits,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
@@ -232,6 +313,7 @@ async fn exchange<P: Pages>(
                 headers: head.headers,
                 body,
                 peer,
+                from,
             };
             written(pages.answer(asked).await)
         }
@@ -260,11 +342,14 @@ async fn read(body: Incoming, most: usize, within: Duration) -> Result<Bytes, St
 }
 
 fn written(answer: Answer) -> Response<Full<Bytes>> {
-    let Answer { status, content_type, allow, body } = answer;
+    let Answer { status, content_type, allow, headers: own, body } = answer;
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
+    *response.headers_mut() = own;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if !content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(allow) = allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));

@@ -3,7 +3,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::*;
-use crate::net::Endpoint;
 use crate::net::halt::{Trigger, halt};
 use crate::net::listen::{Listen, open as listen};
 
@@ -12,11 +11,15 @@ fn metrics() -> Arc<impl Pages> {
     Arc::new(Shown(move |path: &str| (path == "/metrics").then(page)))
 }
 
+fn nobody() -> Endpoint {
+    Endpoint::Unix(std::path::PathBuf::new())
+}
+
 /// One connection on a pipe, and what stops it.
 fn open(limits: Limits) -> (DuplexStream, Trigger) {
     let (near, far) = tokio::io::duplex(65536);
     let (stop, until) = halt();
-    tasks::spawn("server", connection(far, Peer::Network, metrics(), limits, until));
+    tasks::spawn("server", connection(far, (Peer::Network, nobody()), metrics(), limits, until));
     (near, stop)
 }
 
@@ -30,7 +33,7 @@ async fn exchange(request: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn each_request_gets_its_status() {
-    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(MAX_HEAD));
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(LEAST_HEAD));
     for (request, status, end) in [
         ("GET /metrics HTTP/1.0\r\n\r\n", 200, "\r\n\r\nup 1\n"),
         ("GET /metrics?x=y HTTP/1.0\r\n\r\n", 200, "\r\n\r\nup 1\n"),
@@ -123,13 +126,14 @@ impl Pages for Echo {
     }
 
     async fn answer(&self, request: Request) -> Answer {
-        let Request { method, path, query, headers, body, peer } = request;
+        let Request { method, path, query, headers, body, peer, .. } = request;
         let said = headers.get("x-said").and_then(|said| said.to_str().ok()).unwrap_or("-");
         let words = format!("{method} {path} {query} {said} {body:?} {peer:?}\n");
         Answer {
             status: StatusCode::OK,
             content_type: "text/plain",
             allow: None,
+            headers: HeaderMap::new(),
             body: words.into(),
         }
     }
@@ -156,7 +160,7 @@ async fn a_request_is_read_whole_and_within_bounds() {
         let (_stop, until) = halt::<()>();
         tasks::spawn(
             "server",
-            connection(far, Peer::Network, Arc::new(Echo), Limits::default(), until),
+            connection(far, (Peer::Network, nobody()), Arc::new(Echo), Limits::default(), until),
         );
         near.write_all(request.as_bytes()).await.unwrap();
         let mut heard = Vec::new();

@@ -115,7 +115,7 @@ impl Desk<'_> {
             let words = "client login failed: \"wrong proof\"";
             self.session.log(Level::Info, Some("in auth state"), words);
             let refusal = Refusal { close: true, ..Refusal::new(Kind::BadCredentials) };
-            return Err(Missed::Unknown(refusal));
+            return Err(Missed::Refused(refusal));
         }
         if hop.site.router.shows_secrets() {
             hop.shown();

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::super::site::{Security, Site};
+use super::understand::lack_of_domain;
 use super::{Desk, Found, Missed};
 use crate::login::Attempt;
 use crate::observe::Level;
@@ -25,7 +26,16 @@ impl Desk<'_> {
             let group = route.group.as_ref().map(|group| group.name.as_str());
             site.towards(group).counters.took(Phase::Lookup, took);
         }
-        found.map_err(|not_found| self.unfound(not_found))
+        let missed = match found {
+            Ok(route) => return Ok(route),
+            Err(not_found) => self.unfound(not_found),
+        };
+        if matches!(missed, Missed::Unknown(_))
+            && let Some(words) = lack_of_domain(site, attempt, &self.session.local)
+        {
+            self.session.log(Level::Info, Some("in auth state"), words);
+        }
+        Err(missed)
     }
 
     /// The route as it is now, where the one that failed was a kept one; none if it leads to the same
@@ -79,9 +89,9 @@ impl Desk<'_> {
             let words = format!("client login failed: \"{}\"", Quoted(text.as_bytes()));
             self.session.log(Level::Info, Some("in http auth state"), words);
         }
-        match (not_found.keepable, &not_found.cause) {
-            (true, _) | (_, Some(route::Error::Unknown)) => Missed::Unknown(not_found.refusal),
-            _ => Missed::Refused(not_found.refusal),
+        match not_found.unseen {
+            true => Missed::Unknown(not_found.refusal),
+            false => Missed::Refused(not_found.refusal),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The throttles of logins: asked before anything is looked up, and told how it ended.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -47,9 +48,11 @@ impl Desk<'_> {
             Kind::Forbidden => by == RefusedBy::Upstream,
             Kind::Unavailable | Kind::Internal | Kind::NeedsTls | Kind::Throttled => false,
         };
-        if is_ours && site.logins.says_ours(refusal.kind) {
+        if is_ours && !is_for_later && site.logins.says_ours(refusal.kind) {
             (refusal.text, refusal.code, refusal.bare) = (None, None, false);
             refusal.untagged.clear();
+            // Nor does it tell that a lookup has said so, and wants the client to wait, or to go.
+            (refusal.wait, refusal.close) = (Duration::ZERO, false);
         }
         match entry {
             Some(entry) if is_failure => {

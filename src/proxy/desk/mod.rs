@@ -140,8 +140,9 @@ impl login::Desk for Desk<'_> {
 
     async fn advise(&self, question: Question) -> Result<Advice, Refusal> {
         match question {
-            Question::Verifier(attempt) => self.verifier(*attempt).await,
-            Question::Token { token, is_first } => self.ticket(&token, is_first).await,
+            // Boxed: a session is not to be as large, all its life, as its shortest errand.
+            Question::Verifier(attempt) => Box::pin(self.verifier(*attempt)).await,
+            Question::Token { token, is_first } => Box::pin(self.ticket(&token, is_first)).await,
         }
     }
 }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::net::Endpoint;
 use crate::observe::tasks;
-use crate::route::group::Server;
-use crate::route::health::{Fit, Slot};
-use crate::route::sticky::{Candidate, Placed, Stand};
+use crate::route::health::Slot;
+use crate::route::sticky::Placed;
 use crate::route::{Fleet, Group, Route};
 
 /// Where a login has been let in: what the relay holds, and what others are shown of it.
@@ -51,25 +50,7 @@ impl<'a> Sticky<'a> {
     /// Asks where the user is, or may be; the first target of `route` is there. To be asked again
     /// when a server could not be reached.
     pub async fn place(&mut self, route: &mut Route) {
-        let ward = self.group.ward();
-        let fits = |(number, server): (usize, &Server)| ward.fit(server, number, self.port);
-        let fits: Vec<_> = self.group.servers().iter().enumerate().map(fits).collect();
-        let servers = self.group.servers();
-        let is_needed =
-            !servers.iter().zip(&fits).any(|(server, fit)| !server.is_backup && *fit == Fit::Good);
-        let candidates = servers.iter().zip(&fits).map(|(server, fit)| Candidate {
-            name: &server.text,
-            weight: server.limits.weight,
-            stand: match fit {
-                Fit::Good if server.is_backup && !is_needed => Stand::Shut,
-                Fit::Good => Stand::Open,
-                // It has no place for anybody new.
-                Fit::Full => Stand::Draining,
-                // Whoever is drained takes nobody: its users move with their next login.
-                Fit::Failing | Fit::Locked | Fit::Off => Stand::Shut,
-            },
-        });
-        let candidates: Vec<_> = candidates.collect();
+        let (servers, candidates) = (self.group.servers(), self.group.candidates(self.port));
         if self.is_guest {
             let at = self.fleet.sticky.follow(&self.group.name, &self.user, &candidates).await;
             if let Some(index) = at {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::kerberos;
 use crate::config::{Block, Cidr, Statement, value};
+use crate::login::name::POSTMASTERS;
 use crate::login::{Mechanism, Mechanisms, Secret, SmtpAuth, StartTls, Tell, Words};
 
 /// What holds for a server block, or, as `outer`, for `mail`.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub separator: Option<char>,
     /// `login_suffixes`
     pub suffixes: Vec<String>,
+    /// `default_domain`
+    pub default_domain: Option<String>,
     pub real_ip_from: Vec<Source>,
     pub proxy_timeout: Duration,
     pub pass_error_message: bool,
@@ -125,6 +128,7 @@ impl Default for Settings {
             ]),
             separator: None,
             suffixes: Vec::new(),
+            default_domain: None,
             real_ip_from: Vec::new(),
             proxy_timeout: Duration::from_secs(24 * 3600),
             pass_error_message: false,
@@ -179,6 +183,7 @@ impl Settings {
             sieve: Face::read(block, &outer.sieve, "sieve"),
             separator: separator(block, "login_master_separator").unwrap_or(outer.separator),
             suffixes: suffixes(block).unwrap_or_else(|| outer.suffixes.clone()),
+            default_domain: default_domain(block).unwrap_or_else(|| outer.default_domain.clone()),
             real_ip_from: sources(block).unwrap_or_else(|| outer.real_ip_from.clone()),
             proxy_timeout: time(block, "proxy_timeout", outer.proxy_timeout),
             pass_error_message: block
@@ -403,6 +408,26 @@ fn suffixes(block: &Block) -> Option<Vec<String>> {
         }
     }
     Some(owned(words))
+}
+
+/// A domain, or `off`. None: nothing is said.
+fn default_domain(block: &Block) -> Option<Option<String>> {
+    const NAME: &str = "default_domain";
+    let text = block.text(NAME)?;
+    if text == "off" {
+        return Some(None);
+    }
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && label.chars().all(|one| one.is_alphanumeric() || "-_".contains(one))
+    };
+    if text.len() > 253 || !text.split('.').all(is_label) {
+        fault(block, NAME, format!("invalid domain \"{text}\" in \"{NAME}\""));
+    } else if POSTMASTERS[1..].eq_ignore_ascii_case(text) {
+        fault(block, NAME, format!("\"{NAME} {text}\" would make everybody the postmaster"));
+    }
+    Some(Some(text.to_owned()))
 }
 
 impl Master {

@@ -235,6 +235,17 @@ pub const DIRECTIVES: &[Directive] = &[
         ..HERE
     },
     Directive {
+        name: "default_domain",
+        default: "off",
+        doc: "The domain of login names without one: with `default_domain example.com` the client that \
+              logs in as `mrose` is `mrose@example.com`, to all that count, look up or keep it, and to \
+              the upstream. Each server has its own, so it goes by the name asked for in TLS (SNI), \
+              then by the address that the client came to, then by what `mail` says. Names of masters \
+              (`login_master_separator`), of certificates and of Kerberos tickets stay as they are. See \
+              [names.md](names.md).",
+        ..HERE
+    },
+    Directive {
         name: "set_real_ip_from",
         repeats: true,
         doc: "A network (`ADDRESS`, `CIDR` or `unix:`) of balancers and proxies in front of \

@@ -46,6 +46,7 @@ pub enum Method {
 
 impl Method {
     /// The same login, or the same client, is to meet the same server again.
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn is_hash(&self) -> bool {
         matches!(self, Self::Hash(_) | Self::IpHash)
     }

@@ -108,6 +108,11 @@ impl Settings {
         self.named.unwrap_or(self.digest)
     }
 
+    /// The same for questions that fewer are asked: nothing of it is shared with logins.
+    pub fn apart(&self) -> Self {
+        Self { named: self.named.map(Scope::apart), digest: self.digest.apart(), ..self.clone() }
+    }
+
     /// How long a route lives in the shared cache.
     pub fn shared(&self, life: Duration) -> Duration {
         life + self.stale

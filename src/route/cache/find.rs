@@ -454,12 +454,12 @@ impl NotFound {
 }
 
 fn unknown(refusal: &Refusal) -> NotFound {
-    NotFound { refusal: refusal.clone(), cause: Some(Error::Unknown), keepable: true }
+    NotFound { refusal: refusal.clone(), cause: Some(Error::Unknown), keepable: true, unseen: true }
 }
 
-/// What the leader's log has the cause of.
+/// What the leader's log has the cause of. Nobody is asked together who is shown a secret.
 fn failed(refusal: &Refusal) -> NotFound {
-    NotFound { refusal: refusal.clone(), cause: None, keepable: false }
+    NotFound { refusal: refusal.clone(), cause: None, keepable: false, unseen: true }
 }
 
 /// The answer that somebody else waited for, as one's own.

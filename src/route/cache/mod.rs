@@ -171,6 +171,7 @@ impl Routes {
 
     /// The same process with another shared cache: what a reload makes of it that names others.
     #[must_use]
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn with(&self, cache: Cache, bus: Bus, format: Format) -> Self {
         Self { shared: Shared::new(cache, format), bus, ..self.clone() }
     }

@@ -234,6 +234,7 @@ impl Routes {
     }
 
     /// Obeys what is heard, as long as there is anything to hear.
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub async fn follow(&self, mut listener: Listener) {
         while let Some(heard) = listener.next().await {
             match heard {

@@ -43,6 +43,11 @@ impl Scope {
         Self::digest(&[b"name", name.as_bytes()])
     }
 
+    /// That of the same sources without those who are shown passwords.
+    pub fn apart(self) -> Self {
+        Self::digest(&[b"names alone", &self.0])
+    }
+
     fn digest(parts: &[&[u8]]) -> Self {
         let mut digest = Context::new(&SHA256);
         for part in parts {

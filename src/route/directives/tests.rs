@@ -95,6 +95,9 @@ fn each_fault_is_told_with_its_place() {
         ("resolver 192.0.2.1 nix=1;", "invalid host in resolver \"nix=1\""),
         ("upstream a { server b; } upstream a { server b; }", "duplicate upstream \"a\""),
         ("upstream a { }", "no servers are inside upstream \"a\""),
+        ("postmaster a;", "no upstream \"a\""),
+        ("postmaster a.example loggin=b;", "invalid parameter \"loggin=b\""),
+        ("postmaster a.example login=;", "invalid parameter \"login=\""),
         ("route { default a; }", "no upstream \"a\""),
     ] {
         let (_, faults) = read(conf, &Settings::default());

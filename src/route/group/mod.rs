@@ -14,8 +14,8 @@ pub use targets::{Target, Targets};
 
 use super::balance::{self, Method};
 use super::health::check::Settings as Check;
-use super::health::{Servers, Ward};
-use super::sticky;
+use super::health::{Fit, Servers, Ward};
+use super::sticky::{self, Candidate, Stand};
 use crate::config::{Block, Statement};
 use crate::http::Names;
 use key::KeyTemplate;
@@ -94,6 +94,28 @@ impl Group {
             || "round_robin".to_owned(),
             |at| [&[at.name().to_owned()], at.args()].concat().join(" "),
         )
+    }
+
+    /// Its servers, each with what it is good for now to those who are kept together.
+    pub fn candidates(&self, port: u16) -> Vec<Candidate<'_>> {
+        let ward = self.ward();
+        let fits = |(number, server): (usize, &Server)| ward.fit(server, number + 1, port);
+        let fits: Vec<_> = self.servers.iter().enumerate().map(fits).collect();
+        let is_needed = !(self.servers.iter().zip(&fits))
+            .any(|(server, fit)| !server.is_backup && *fit == Fit::Good);
+        let candidates = self.servers.iter().zip(&fits).map(|(server, fit)| Candidate {
+            name: &server.text,
+            weight: server.limits.weight,
+            stand: match fit {
+                Fit::Good if server.is_backup && !is_needed => Stand::Shut,
+                Fit::Good => Stand::Open,
+                // It has no place for anybody new.
+                Fit::Full => Stand::Draining,
+                // Whoever is drained takes nobody: its users move with their next login.
+                Fit::Failing | Fit::Locked | Fit::Off => Stand::Shut,
+            },
+        });
+        candidates.collect()
     }
 
     /// The candidates for the login of `chooser`.

@@ -30,6 +30,8 @@ pub struct Targets {
     /// Of servers without a group: which of them is first.
     turn: usize,
     preferred: Option<usize>,
+    /// They are for somebody else to go to.
+    is_for_others: bool,
     stage: Stage,
     /// Which servers have had their turn in this stage, and which of all have no address.
     begun: Vec<bool>,
@@ -86,6 +88,7 @@ impl Targets {
             group: None,
             turn,
             preferred: None,
+            is_for_others: false,
             stage: Stage::Usable,
             begun: vec![false; count],
             lost: vec![false; count],
@@ -114,6 +117,12 @@ impl Targets {
         self.preferred.is_some()
     }
 
+    /// They are told to somebody who goes there by himself: none is counted, no server's trial is used
+    /// up by it, and what is locked is not among them.
+    pub fn for_others(&mut self) {
+        self.is_for_others = true;
+    }
+
     /// The next one, or none when all were tried. Where no port is written, it is `port`: the
     /// protocol's own.
     ///
@@ -129,7 +138,9 @@ impl Targets {
                 if self.pass_on() {
                     continue;
                 }
-                self.nobody(port);
+                if !self.is_for_others {
+                    self.nobody(port);
+                }
                 return None;
             };
             self.begun[index] = true;
@@ -165,7 +176,11 @@ impl Targets {
         let (mut slot, mut text) = (None, None);
         if let Some(known) = &self.group {
             let is_last_resort = self.stage >= Stage::LastResort;
-            slot = Some(known.ward.admit(&self.servers, at.0, port, &at.1, is_last_resort)?);
+            if self.is_for_others {
+                known.ward.takes(server, at.0 + 1, port, &at.1, is_last_resort).then_some(())?;
+            } else {
+                slot = Some(known.ward.admit(&self.servers, at.0, port, &at.1, is_last_resort)?);
+            }
             text = Some(Arc::clone(&server.text));
         }
         let host = match server.place() {
@@ -206,6 +221,7 @@ impl Targets {
                     .filter(will_do)
                     .min_by_key(|index| known.ward.last_failure(&self.servers[*index], port))
             }
+            Stage::Locked if self.is_for_others => None,
             Stage::Locked => (0..count).find(|index| {
                 is_open(*index)
                     && fit(*index) == Fit::Locked

@@ -116,7 +116,9 @@ pub struct Status {
     pub p50: Option<Duration>,
     pub p99: Option<Duration>,
     /// Failures in a row.
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fails: u32,
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub in_flight: usize,
     pub counts: Counts,
 }

@@ -39,6 +39,7 @@ impl Health {
     }
 
     /// Whether it was set aside, and has not shown yet that it is back.
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn is_aside(&self) -> bool {
         self.aside_until.is_some()
     }

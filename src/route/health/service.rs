@@ -81,6 +81,14 @@ pub struct Peer {
     pub is_current: bool,
 }
 
+impl Peer {
+    /// Whether it may have another connection. `is_last_resort`: what has failed will do, too.
+    pub fn takes(&self, now: Instant, limits: &Limits, is_last_resort: bool) -> bool {
+        let is_full = limits.max_conns > 0 && self.conns >= limits.max_conns;
+        !is_full && (is_last_resort || self.health.is_usable(now))
+    }
+}
+
 pub fn whole(limits: &Limits) -> i64 {
     i64::from(limits.weight) * UNIT
 }

@@ -48,6 +48,7 @@ impl Slot {
     }
 
     /// The group and the server, as they are written.
+    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn names(&self) -> (&Arc<str>, &Arc<str>) {
         (&self.ward.name, &self.server().text)
     }

@@ -225,16 +225,33 @@ impl Ward {
         if state.is_off(server) {
             return None;
         }
-        let limits = server.limits;
         let peer = state.service(self, server, index + 1, port).peer(endpoint);
-        let is_full = limits.max_conns > 0 && peer.conns >= limits.max_conns;
-        if is_full || !(is_last_resort || peer.health.is_usable(now)) {
+        if !peer.takes(now, &server.limits, is_last_resort) {
             return None;
         }
-        peer.health.try_it(now, &limits);
+        peer.health.try_it(now, &server.limits);
         peer.conns += 1;
         state.sessions.inc();
         Some(Slot::new(Arc::clone(self), Arc::clone(servers), index, port, endpoint.clone()))
+    }
+
+    /// Whether a login might be [admitted](Self::admit) to `endpoint` of `server`, whose place in its
+    /// group is `number`, from 1. Nothing changes by it.
+    pub fn takes(
+        &self,
+        server: &Server,
+        number: usize,
+        port: u16,
+        endpoint: &Endpoint,
+        is_last_resort: bool,
+    ) -> bool {
+        let mut states = self.lock();
+        let state = self.of(&mut states, server);
+        let peer = |state: &mut State| {
+            let peer = state.service(self, server, number, port).peer(endpoint);
+            peer.takes(Instant::now(), &server.limits, is_last_resort)
+        };
+        !state.is_off(server) && peer(state)
     }
 
     /// A login has found nobody at `servers`: if none of them is left, it is told.

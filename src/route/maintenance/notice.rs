@@ -8,6 +8,7 @@ use crate::route::state::clock::Seconds;
 /// Longer would not fit one line of every protocol.
 const LONGEST: usize = 400;
 /// What a browser is told to wait where nobody knows how long it takes.
+#[allow(dead_code, reason = "for the web front, which is to come")]
 const RETRY: Seconds = 300;
 
 /// What somebody ordered for one scope.
@@ -45,6 +46,7 @@ pub struct Notice {
 
 /// A page, for browsers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "for the web front, which is to come")]
 pub struct Page {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
@@ -59,6 +61,7 @@ impl Notice {
     }
 
     /// 503 with `Retry-After` (RFC 9110 §10.2.3). Nobody serves it yet: the web front will.
+    #[allow(dead_code, reason = "for the web front, which is to come")]
     pub fn page(&self) -> Page {
         let mut text = String::new();
         for letter in self.text.chars() {

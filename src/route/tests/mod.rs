@@ -1,5 +1,6 @@
 mod handlers;
 mod lookups;
+mod postmaster;
 mod proofs;
 mod sources;
 

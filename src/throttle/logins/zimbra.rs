@@ -99,6 +99,12 @@ impl Logins {
         else {
             return Ok(());
         };
+        // Boxed: a session waits here for a moment, and would be larger for it all its life.
+        Box::pin(self.counted(protocol, ip, window)).await
+    }
+
+    async fn counted(&self, protocol: &str, ip: IpAddr, window: Fixed) -> Result<(), Denied> {
+        let zimbra = &self.settings().zimbra;
         if self.is_on_zimbras_list(ip).await {
             return Ok(());
         }

@@ -5,6 +5,8 @@
 //! docs/nginx-differences.md that gives the reason, so a difference that nobody meant fails, and so
 //! does a row that has gone.
 //!
+//! What gatepost has against guesses is off, but for the plays of `guesses`.
+//!
 //! ```text
 //! C: a line of the client        S: a line to the client, `<end>` for hanging up, `<alert>`
 //!                                for hanging up with or without an alert of TLS
@@ -13,7 +15,7 @@
 //! N S: only nginx (so NC, NB …)  G S: only gatepost
 //! ! the words of the row that the next lines with N or G come under
 //! = greeted (whatever the greeting), = tls, = tls as bob (with a certificate), = tls as a stranger
-//!   (with one that he signed himself), = hang up
+//!   (with one that he signed himself), = hang up, = not within N ms (of what the client last said)
 //! ```
 //!
 //! `{name}` stands for what is known only when it is played; see [`Stage::value`].
@@ -21,6 +23,7 @@
 mod backend;
 mod certificates;
 mod conf;
+mod guesses;
 mod header;
 mod imap;
 mod lookup;

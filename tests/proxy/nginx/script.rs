@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
@@ -34,6 +34,8 @@ pub struct Play {
     mail: &'static str,
     /// In the `server` block.
     server: &'static str,
+    /// In gatepost's `mail` block alone: without more, a play is about something else than guesses.
+    gatepost: &'static str,
     /// Behind the address of `listen`.
     listen: &'static str,
     backend: Backend,
@@ -59,7 +61,9 @@ impl Play {
     }
 
     fn of(protocol: &'static str, backend: Backend) -> Self {
-        Self { protocol, mail: "", server: "", listen: "", backend, answers: vec![LET_IN] }
+        let gatepost = "login_throttle off; login_failure_delay 0; login_failure_uniform off;";
+        let (mail, server, listen, answers) = ("", "", "", vec![LET_IN]);
+        Self { protocol, mail, server, gatepost, listen, backend, answers }
     }
 
     pub fn mail(self, mail: &'static str) -> Self {
@@ -68,6 +72,11 @@ impl Play {
 
     pub fn server(self, server: &'static str) -> Self {
         Self { server, ..self }
+    }
+
+    /// As gatepost is without a word about guesses, but for these.
+    pub fn guarded(self, gatepost: &'static str) -> Self {
+        Self { gatepost, ..self }
     }
 
     pub fn listen(self, listen: &'static str) -> Self {
@@ -178,6 +187,8 @@ struct Stage {
     upstream: FakeUpstream,
     client: SocketAddr,
     talk: Talk,
+    /// When the client last said something.
+    said: Instant,
     /// What has been seen of what is made up as it goes.
     seen: HashMap<&'static str, String>,
 }
@@ -192,9 +203,10 @@ impl Stage {
         let upstream = play.backend.start();
         let lookup = answering(play.answers.clone(), upstream.addr());
         let at: SocketAddr = (site.ip, PORT).into();
+        let own = if who == Who::Gatepost { play.gatepost } else { "" };
         let text = format!(
-            "mail {{\n server_name mail.test;\n auth_http http://@lookup@/auth;\n {}\n server {{ \
-             listen @ip@:{PORT} {}; protocol {}; {} }}\n}}\n",
+            "mail {{\n server_name mail.test;\n auth_http http://@lookup@/auth;\n {own} {}\n \
+             server {{ listen @ip@:{PORT} {}; protocol {}; {} }}\n}}\n",
             play.mail, play.listen, play.protocol, play.server
         );
         let text = fill(&site, &text, &[("lookup", &lookup.addr())]);
@@ -210,8 +222,8 @@ impl Stage {
             }
         };
         let talk = Talk::try_connect(None, at).unwrap();
-        let client = talk.local_addr();
-        Self { who, server, at, tls, ca, lookup, upstream, client, talk, seen: HashMap::new() }
+        let (client, said, seen) = (talk.local_addr(), Instant::now(), HashMap::new());
+        Self { who, server, at, tls, ca, lookup, upstream, client, talk, said, seen }
     }
 
     fn play(mut self, script: &Script) -> Result<(), String> {
@@ -222,6 +234,7 @@ impl Stage {
             match (line.kind, line.text.as_str()) {
                 ('C', text) => {
                     let text = self.filled(text);
+                    self.said = Instant::now();
                     self.talk.try_say(&text).map_err(|error| self.told(&error.to_string()))?;
                 }
                 ('S', "<end>" | "<alert>") => {
@@ -258,6 +271,14 @@ impl Stage {
                     self.talk.try_secure(&tls).map_err(|error| self.told(&error.to_string()))?;
                 }
                 ('=', "hang up") => self.talk.hang_up(),
+                ('=', text) if text.starts_with("not within ") => {
+                    let least: u64 =
+                        text["not within ".len()..].trim_end_matches(" ms").parse().unwrap();
+                    let took = self.said.elapsed();
+                    if took < Duration::from_millis(least) {
+                        return Err(self.told(&format!("after {took:?}, which is {text}")));
+                    }
+                }
                 ('B' | 'A' | 'L', _) => {}
                 (kind, text) => panic!("what is {kind}: {text}"),
             }

@@ -227,7 +227,8 @@ impl Asking {
             Route { keepable: true, ..Route::to(Targets::new(servers, 0, &node.names)) }
         };
         let no = |kind, keepable| {
-            Err(NotFound { refusal: Refusal::new(kind), cause: Some(Error::Unknown), keepable })
+            let (refusal, cause) = (Refusal::new(kind), Some(Error::Unknown));
+            Err(NotFound { refusal, cause, keepable, unseen: true })
         };
         match reply {
             To(server) => Ok(to(server)),
