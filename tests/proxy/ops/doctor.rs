@@ -22,7 +22,7 @@ fn each_step_towards_an_upstream_can_be_the_one_that_fails() {
         greeting: "SSH-2.0-OpenSSH_9.2".to_owned(),
         ..Manners::imap()
     }));
-    let inside = "route { default well; } proxy_connect_timeout 1s;
+    let inside = "route { default well; } proxy_connect_timeout 1s; proxy_greeting_timeout 500ms;
         upstream well { server @plain@; }
         upstream lost { server nowhere.invalid:143; }
         upstream shut { server @refused@; }
