@@ -89,6 +89,8 @@ pub const CALLS: &[Call] = &[
     call!(POST "/v1/cache/purge" "forget users, a domain or all" |ops, ask| ops.purge(ask)),
     call!(GET "/v1/throttle" "who is kept waiting or out" |ops, ask| ops.offenders(ask)),
     call!(POST "/v1/throttle/forgive" "forget what somebody did" |ops, ask| ops.forgive(ask)),
+    call!(GET "/v1/throttle/whitelist" "networks let alone by order" |ops, Nothing {}| ops.spared()),
+    call!(POST "/v1/throttle/spare" "let a network alone, or no more" |ops, ask| ops.spare(ask)),
     call!(GET "/v1/maintenance" "maintenance in force" |ops, Nothing {}| ops.maintenance()),
     call!(POST "/v1/maintenance/on" "begin maintenance by hand" |ops, ask| ops.maintain(ask)),
     call!(POST "/v1/maintenance/off" "end it" |ops, ask| ops.end_maintenance(ask)),

@@ -379,6 +379,16 @@ impl Ops for Fake {
         yes(Forgiven { forgiven: if ask.all { 2 } else { 1 }, problems: vec![] })
     }
 
+    fn spared(&self) -> Reply<'_, Spared> {
+        yes(Spared { networks: vec!["198.51.100.0/24".into()], problems: vec![] })
+    }
+
+    fn spare(&self, ask: SpareAsk) -> Reply<'_, Spared> {
+        self.tell(format!("spare {ask:?}"));
+        let networks = if ask.off { vec![] } else { vec![ask.network] };
+        yes(Spared { networks, problems: vec![] })
+    }
+
     fn maintenance(&self) -> Reply<'_, Maintenances> {
         yes(Maintenances {
             maintenance: if self.is_well { vec![] } else { vec![in_maintenance()] },

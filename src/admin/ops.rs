@@ -7,7 +7,7 @@ use super::api::{
     Addresses, Caches, Changed, Diagnosis, DoctorAsk, EndAsk, Entries, Figures, ForgiveAsk,
     Forgiven, HandlerAsk, Kicked, ListAsk, Lookups, MaintainAsk, Maintenances, MoveAsk, Moved,
     Offenders, OffendersAsk, Problem, PurgeAsk, Purged, Report, ReportAsk, ServersAsk, Sessions,
-    SessionsAsk, Status, Subject, Upstreams, UserAsk, Whereabouts,
+    SessionsAsk, SpareAsk, Spared, Status, Subject, Upstreams, UserAsk, Whereabouts,
 };
 
 /// An answer on its way. Dropped, the work is given up where that does no harm.
@@ -104,6 +104,15 @@ pub trait Ops: Send + Sync + 'static {
 
     fn forgive(&self, _: ForgiveAsk) -> Reply<'_, Forgiven> {
         not_built("throttle/forgive")
+    }
+
+    fn spared(&self) -> Reply<'_, Spared> {
+        not_built("throttle/whitelist")
+    }
+
+    /// Gives what is let alone then.
+    fn spare(&self, _: SpareAsk) -> Reply<'_, Spared> {
+        not_built("throttle/spare")
     }
 
     fn maintenance(&self) -> Reply<'_, Maintenances> {

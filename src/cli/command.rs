@@ -242,6 +242,13 @@ pub enum Throttle {
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u64>,
     },
+    /// Let the addresses of a network alone until gatepost ends, or list those that are
+    Whitelist {
+        network: Option<String>,
+        /// No more.
+        #[arg(long, requires = "network")]
+        off: bool,
+    },
     /// Forget the failures of an address, a network or a user
     Forgive {
         #[arg(value_name = "ADDRESS|NETWORK|USER", required_unless_present = "all")]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::directives::{Header, Tells};
 use super::site::{Security, Site, Towards};
@@ -104,7 +104,10 @@ impl Visit {
             Security::Off | Security::StartTls(_) => None,
         };
         let caller = Caller { connector, preface: self.preface(), ..Caller::default() };
-        caller.probe(at, self.host(), self.kind()).await
+        let patience = self.towards.tells.greeting_timeout;
+        let probe = caller.probe(at, self.host(), self.kind());
+        let late = || format!("timed out after {patience:?}");
+        timeout(patience, probe).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// TLS as it is configured: at once, or by STARTTLS after the greeting.

@@ -39,6 +39,7 @@ mod mechanisms;
 mod monitoring;
 mod names;
 mod nginx;
+mod ops;
 mod peers;
 mod pop3;
 mod privilege;

@@ -67,6 +67,33 @@ impl Ask for ForgiveAsk {
     }
 }
 
+/// A network whose failures shall not count any more, or shall again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpareAsk {
+    /// An address or a network.
+    pub network: String,
+    /// Takes it off again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
+}
+
+impl Ask for SpareAsk {
+    fn check(&self) -> Result<(), Problem> {
+        check_named("network", &self.network)
+    }
+}
+
+/// The networks that were let alone by order, until gatepost ends; `login_whitelist` is not among
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spared {
+    pub networks: Vec<String>,
+    /// What did not work, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgiven {
     pub forgiven: u64,

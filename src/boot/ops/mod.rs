@@ -31,7 +31,7 @@ use crate::admin::api::{
     Addresses, Caches, Changed, Diagnosis, DoctorAsk, EndAsk, Entries, Figures, ForgiveAsk,
     Forgiven, HandlerAsk, Kicked, ListAsk, Lookups, MOST_ROWS, MaintainAsk, Maintenances, MoveAsk,
     Moved, Offenders, OffendersAsk, PurgeAsk, Purged, ROWS, Report, ReportAsk, ServersAsk,
-    Sessions, SessionsAsk, Status, Subject, Upstreams, UserAsk, Whereabouts,
+    Sessions, SessionsAsk, SpareAsk, Spared, Status, Subject, Upstreams, UserAsk, Whereabouts,
 };
 use crate::admin::{Ops, Reply};
 use crate::memcached;
@@ -162,6 +162,8 @@ answers! {
     cached(ask: ListAsk) -> Entries => list_kept;
     offenders(ask: OffendersAsk) -> Offenders => list_offenders;
     forgive(ask: ForgiveAsk) -> Forgiven => forgive_them;
+    spared() -> Spared => list_spared;
+    spare(ask: SpareAsk) -> Spared => spare_them;
     maintenance() -> Maintenances => tell_maintenance;
     maintain(ask: MaintainAsk) -> Maintenances => begin_maintenance;
     end_maintenance(ask: EndAsk) -> Maintenances => stop_maintenance;

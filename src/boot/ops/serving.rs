@@ -39,7 +39,7 @@ impl Serving {
                 let assigned = Assigned {
                     listen: label(&listen.endpoint),
                     server: site.name.to_string(),
-                    domain: None,
+                    domain: site.settings.default_domain.clone(),
                 };
                 listens.push(((!ip.is_unspecified()).then_some(ip), assigned));
             }

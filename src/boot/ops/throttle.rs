@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::{Running, Told, page, times};
 use crate::admin::api::{
-    ForgiveAsk, Forgiven, MOST_ROWS, Offender, Offenders, OffendersAsk, Problem, Verdict,
+    ForgiveAsk, Forgiven, MOST_ROWS, Offender, Offenders, OffendersAsk, Problem, SpareAsk, Spared,
+    Verdict,
 };
 use crate::config::value::cidr;
 use crate::throttle::logins::admin::{self, Prospect, Target};
@@ -31,6 +32,19 @@ impl Running {
             offender(one, prospect)
         });
         Ok(Offenders { offenders: offenders.collect(), total, next })
+    }
+
+    pub(super) async fn list_spared(&self) -> Result<Spared, Problem> {
+        let networks = self.kept.ledger.whitelisted().iter().map(ToString::to_string).collect();
+        Ok(Spared { networks, problems: Vec::new() })
+    }
+
+    pub(super) async fn spare_them(&self, ask: SpareAsk) -> Result<Spared, Problem> {
+        let net = cidr(&ask.network).ok_or_else(|| {
+            Problem::bad(format!("\"{}\" is neither an address nor a network", ask.network))
+        })?;
+        let told = Told::of(self.kept.ledger.whitelist(net, !ask.off).await);
+        Ok(Spared { problems: told.problems, ..self.list_spared().await? })
     }
 
     pub(super) async fn forgive_them(&self, ask: ForgiveAsk) -> Result<Forgiven, Problem> {

@@ -5,7 +5,7 @@ use super::{Done, Failure, Screen, mood, plain};
 use crate::admin::Client;
 use crate::admin::api::{
     Addresses, EndAsk, ForgiveAsk, Forgiven, MOST_ROWS, MaintainAsk, Maintenances, Offenders,
-    OffendersAsk, Report, ReportAsk,
+    OffendersAsk, Report, ReportAsk, SpareAsk, Spared,
 };
 use crate::cli::command::{Maintenance, Throttle};
 use crate::cli::table::{Cell, Mood, Table};
@@ -41,6 +41,25 @@ pub async fn throttle(throttle: Throttle, client: &Client, screen: &mut Screen<'
                 }
                 _ => {}
             }
+        }
+        Throttle::Whitelist { network, off } => {
+            let found: Spared = match network {
+                None => plain(client, "/v1/throttle/whitelist").await?,
+                Some(network) => {
+                    client.post("/v1/throttle/spare", &SpareAsk { network, off }).await?
+                }
+            };
+            let exit = screen.exit(&found.problems);
+            if screen.has_json(&found) {
+                return Ok(exit);
+            }
+            for network in &found.networks {
+                screen.line(human::text(network));
+            }
+            if found.networks.is_empty() {
+                screen.line("no network is let alone by order");
+            }
+            return Ok(exit);
         }
         Throttle::Forgive { key, all } => {
             let done: Forgiven =

@@ -18,7 +18,7 @@ mod entry;
 mod place;
 mod select;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 use std::sync::atomic::Ordering;
@@ -171,22 +171,6 @@ impl Presence {
     /// How many there are, by protocol, virtual server, upstream and server.
     pub fn counts(&self) -> Vec<Count> {
         self.0.places.counts()
-    }
-
-    /// The `most` users with the most sessions, and how many these are. Looks at every session.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn busiest(&self, most: usize) -> Vec<(Arc<str>, usize)> {
-        let mut all = Vec::new();
-        for shard in &self.0.shards {
-            let mut counts = HashMap::<Arc<str>, usize>::new();
-            for held in lock(shard).iter().filter(|held| !held.0.user.is_empty()) {
-                *counts.entry(Arc::clone(&held.0.user)).or_default() += 1;
-            }
-            all.extend(counts);
-            all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-            all.truncate(most);
-        }
-        all
     }
 
     pub fn len(&self) -> usize {
