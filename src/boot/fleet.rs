@@ -5,14 +5,13 @@ use super::model::Kept;
 use crate::net::halt::{Trigger, halt};
 use crate::observe::tasks;
 
-/// Starts it all, in the runtime that is current. Fired, the trigger ends what must end well: what
-/// is to survive a restart is written.
-pub fn attend(kept: &Kept) -> (Trigger, tokio::task::JoinHandle<()>) {
+/// Starts it all, in the runtime that is current; it goes on until the trigger fires.
+pub fn attend(kept: &Kept) -> Trigger {
     let (trigger, stop) = halt();
     let (fleet, bus) = (kept.fleet.clone(), kept.fleet.bus.clone());
     let mut over = stop.clone();
     tasks::spawn("bus", async move { bus.run(over.heard()).await });
     tasks::spawn("throttle", kept.ledger.clone().attend());
-    let done = tasks::spawn("fleet", async move { fleet.look_after(stop).await });
-    (trigger, done)
+    tasks::spawn("fleet", async move { fleet.look_after(stop).await });
+    trigger
 }

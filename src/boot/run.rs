@@ -63,8 +63,8 @@ pub struct Process {
     /// As the configuration in force has it.
     control_settings: Control,
     quitting: bool,
-    /// What is done for the fleet, and how it ends.
-    fleet: Option<(Trigger, tokio::task::JoinHandle<()>)>,
+    /// What is done for the fleet goes on until it fires.
+    fleet: Option<Trigger>,
 }
 
 struct Drain {
@@ -168,6 +168,10 @@ impl Process {
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
         generation.alive = Some(alive);
+        let (fleet, groups) = (&self.kept.fleet, &model.groups);
+        fleet.sticky.adopt(groups.iter().map(|group| group.described()));
+        let groups = groups.iter().map(|group| &**group);
+        fleet.follow(&model.state, &model.log, groups, model.patients);
         self.log = model.log;
         self.identities = model.identities;
         tasks::on_panic(self.log.clone(), self.kept.metrics.clone());
@@ -232,6 +236,13 @@ impl Process {
     /// Closes what is still open, and waits for the workers.
     pub fn end(mut self) {
         self.listeners.close(self.child.is_some());
+        if let Some(trigger) = &self.fleet {
+            trigger.fire(());
+        }
+        // What is to survive a restart and has not been written yet.
+        if let Err(error) = self.kept.fleet.store.flush() {
+            self.log.line(Level::Error, None, error);
+        }
         self.workers.join();
         self.log.line(Level::Notice, None, "exit");
     }

@@ -20,6 +20,7 @@ use crate::observe::{Level, Log, give_all_to};
 /// the answer. Once it serves, errors go to its log alone.
 pub fn run(options: Options, start: Start) -> Result<(), Faults> {
     let kept = Kept::new();
+    kept.restores.store(true, std::sync::atomic::Ordering::Relaxed);
     let plan = Plan::read(&options, &kept)?;
     let (complaints, notes) = (plan.complaints.clone(), plan.notes.clone());
     let model = plan.build(&kept)?;
@@ -131,5 +132,19 @@ fn change_user(model: &Model, listeners: &Listeners, log: &Log) -> Result<(), Fa
     // A socket that shares a port with another must belong to the same user.
     listeners.give_to(identity.uid(), identity.gid());
     identity.own(&model.settings.pid);
+    make_folder(model, &identity, log);
     identity.assume().map_err(say)
+}
+
+/// The folder of what must survive a restart must be writable by whom we become.
+fn make_folder(model: &Model, identity: &privilege::Identity, log: &Log) {
+    use std::os::unix::fs::DirBuilderExt;
+    let Some(folder) = &model.state.folder else { return };
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    if let Err(error) = made {
+        let words = format!("mkdir() \"{}\" failed ({})", folder.display(), errno(&error));
+        log.line(Level::Warn, None, words);
+        return;
+    }
+    identity.own(folder);
 }

@@ -42,7 +42,7 @@ pub use attempt::{Attempt, Claims, Envelope, Helo, Mechanism};
 pub use consult::{Advice, Question};
 pub use guest::{Bar, Guest, Secured};
 pub use offer::{Mechanisms, Offer, StartTls};
-pub use refusal::{Kind, Refusal, passable, rejected, turned_away};
+pub use refusal::{Kind, Refusal, closed, passable, rejected, turned_away};
 pub use secret::Secret;
 pub use words::Words;
 

@@ -88,6 +88,17 @@ pub fn turned_away(protocol: &str, text: &str) -> String {
     }
 }
 
+/// What is said in place of a greeting where nobody is let in for now, CRLF included.
+pub fn closed(protocol: &str, text: &str) -> String {
+    let text = passable(text.as_bytes());
+    match protocol {
+        "imap" => imap::refusal::greeting(&text),
+        "pop3" => pop3::refusal::greeting(&text),
+        "sieve" => sieve::refusal::greeting(&text),
+        _ => smtp::refusal::greeting(&text),
+    }
+}
+
 /// Somebody else's words, made fit to stand in one line of ours: control bytes and bytes outside
 /// ASCII become `?`, and no more than 400 are kept.
 pub fn passable(text: &[u8]) -> String {

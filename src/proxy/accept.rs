@@ -1,7 +1,7 @@
 //! From an accepted connection to a logged-in session.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
@@ -10,13 +10,13 @@ use super::desk::{Desk, Upstream};
 use super::relay;
 use super::session::{Session, TIMED_OUT, words_of};
 use super::site::{Door, Site};
-use crate::login::{Bar, imap, pop3, sieve, smtp};
+use crate::login::{Bar, closed, imap, pop3, sieve, smtp};
 use crate::net::accept::Conn;
 use crate::net::halt::Halt;
 use crate::net::{Plain, Stream, header};
 use crate::observe::access::{End, Record, Status};
 use crate::observe::{Level, tasks};
-use crate::route::Proxied;
+use crate::route::{Proxied, presence};
 use crate::session::driver::{Done, Ended, Patience, admit};
 use crate::throttle::Stage;
 use crate::wire::haproxy;
@@ -49,9 +49,26 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
         Ok(Done::Admitted { stream, unread, pass }) => {
             session.log(Level::Info, None, "client logged in");
             session.line(Record::relaying);
+            let client = session.client.clone();
             let (site, record, (mut permit, guards)) = session.into_parts();
             permit.settle();
             let after = Arc::clone(&site.after);
+            let mut pass = pass;
+            let place = pass.place.take();
+            let stay = place.as_ref().map(|place| {
+                site.fleet.presence.enter(presence::Session {
+                    id: number,
+                    user: &place.user,
+                    protocol: site.words.name,
+                    site: &site.name,
+                    client: &client,
+                    upstream: place.group.as_ref().map_or("", |group| &group.name),
+                    server: &place.server,
+                    address: &place.endpoint,
+                    since: SystemTime::now(),
+                })
+            });
+            let slot = place.and_then(|place| place.slot);
             let relay = relay::run(
                 stream,
                 unread,
@@ -59,8 +76,8 @@ pub async fn run<A: Send + 'static>(conn: Conn, door: Arc<Door>, cut: Halt, aliv
                 after,
                 record,
                 cut,
-                None,
-                (permit, guards, counted, alive),
+                stay,
+                (permit, guards, counted, slot, alive),
             );
             tasks::spawn("relay", relay);
         }
@@ -132,6 +149,10 @@ async fn login(
     let site = session.site();
     if session.count(Stage::Connected).is_err() {
         farewell(&mut stream, site.words.too_busy).await;
+        return Err(Bar::TooMany.into());
+    }
+    if let Some(notice) = site.fleet.maintenance.at_greeting() {
+        farewell(&mut stream, &closed(site.words.name, &notice.text)).await;
         return Err(Bar::TooMany.into());
     }
     let ip = session.client.ip();

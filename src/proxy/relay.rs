@@ -142,7 +142,8 @@ mod tests {
         let after = Arc::new(After { timeout: 60 * LINGER, log, counters });
         let (mut client, near) = UnixStream::pair().unwrap();
         let (_far, upstream) = UnixStream::pair().unwrap();
-        let upstream = Upstream { stream: Plain::Unix(upstream).into(), unread: Vec::new() };
+        let upstream =
+            Upstream { stream: Plain::Unix(upstream).into(), unread: Vec::new(), place: None };
         let (_trigger, stop) = halt();
         let near = Plain::Unix(near).into();
         let relay = run(near, Vec::new(), upstream, after, record, stop, Some(stay), ());

@@ -87,6 +87,16 @@ pub enum Security {
     StartTls(Arc<Connector>),
 }
 
+impl Security {
+    /// Where a server without a port is reached.
+    pub fn port(&self, words: &Words) -> u16 {
+        match self {
+            Self::Implicit(_) => words.tls_port,
+            Self::Off | Self::StartTls(_) => words.port,
+        }
+    }
+}
+
 impl Door {
     /// The server for clients that ask for no name, or for one that nobody has.
     pub fn default_site(&self) -> Option<&Arc<Site>> {
@@ -95,6 +105,11 @@ impl Door {
 }
 
 impl Towards {
+    /// Where a server without a port is reached.
+    pub fn port(&self, words: &Words) -> u16 {
+        self.security.port(words)
+    }
+
     /// What a lookup handler wants for one login; none where TLS cannot be had.
     pub fn security_of(&self, mode: Mode) -> Option<Security> {
         let own = match &self.security {

@@ -4,6 +4,7 @@ mod site;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directives::Settings;
@@ -21,6 +22,9 @@ use crate::proxy::directives::{self as proxy, SmtpLogin};
 use crate::proxy::kerberos::{self, Realms};
 use crate::proxy::{Door, Seen, Site};
 use crate::route;
+use crate::route::Group;
+use crate::route::health::check::Patient;
+use crate::route::state::directives::Settings as State;
 use crate::throttle::Zones;
 use crate::throttle::directives::Settings as Throttle;
 use crate::throttle::logins::{Ledger, directives::Settings as LoginLimits};
@@ -42,6 +46,9 @@ pub struct Kept {
     pub fleet: route::Fleet,
     /// Who has failed to log in, and how often.
     pub ledger: Ledger,
+    /// The next configuration that is built is the first to serve: what was kept before a restart is
+    /// taken up. Nobody does that who only tests one.
+    pub restores: Arc<AtomicBool>,
 }
 
 impl Kept {
@@ -51,6 +58,7 @@ impl Kept {
         Self {
             ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
             fleet,
+            restores: Arc::default(),
             metrics,
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
@@ -71,6 +79,7 @@ pub struct Plan {
     pub settings: Settings,
     pub tree: Tree,
     cache: Option<memcached::Settings>,
+    state: State,
     servers: Vec<Server>,
     error_log: Vec<(Target, Level)>,
     /// Certificates that cannot be used, in words, and notes on what has no effect.
@@ -110,6 +119,11 @@ pub struct Model {
     pub log: Log,
     /// Whose certificates' ends are told.
     pub identities: Vec<Arc<Identity>>,
+    /// Locks, maintenance, and where what must survive a restart is kept.
+    pub state: State,
+    pub groups: Vec<Arc<Group>>,
+    /// Who is asked how he is.
+    pub patients: Vec<Patient>,
 }
 
 /// The servers behind one address, each with whether it is marked as the default.
@@ -146,6 +160,7 @@ impl Plan {
         let settings = Settings::read(&main);
         let mut notes = settings.notes.clone();
         let cache = memcached::Settings::read(&main);
+        let state = State::read(&main);
         notes.extend(cache.iter().flat_map(|cache| cache.notes.iter().cloned()));
         let error_log = logs::error_targets(&main, prefix).unwrap_or_else(|| {
             let path = options.error_log.clone().unwrap_or_else(|| logs::ERROR_LOG.into());
@@ -163,20 +178,27 @@ impl Plan {
         } else {
             main.fault_here("no \"mail\" block in configuration");
         }
-        Self { settings, tree, cache, servers, error_log, complaints, notes }
+        Self { settings, tree, cache, state, servers, error_log, complaints, notes }
     }
 
     /// Opens the logs, and puts together what sessions need.
     pub fn build(self, kept: &Kept) -> Result<Model, Faults> {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
+        if kept.restores.swap(false, Ordering::Relaxed) {
+            kept.fleet.restore(&self.state, &log);
+        }
         let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
         let mut realms = Realms::default();
         let mut faults = Vec::new();
+        let mut patients = Vec::new();
         let mut doors: Vec<(Listen, Sites)> = Vec::new();
         let mut known: HashMap<&Endpoint, usize> = HashMap::new();
         for server in &self.servers {
             let site = match server.site(&log, kept, &mut connectors, &mut names, &mut realms) {
-                Ok(site) => Arc::new(site),
+                Ok(site) => {
+                    patients.extend(server.patients(&site, &mut names, &log));
+                    Arc::new(site)
+                }
                 Err(error) => {
                     faults.push(error);
                     continue;
@@ -205,10 +227,15 @@ impl Plan {
             (listen, Arc::new(door))
         });
         let doors = doors.collect();
+        let groups = self.servers.iter().flat_map(|server| server.route.groups.values());
+        let groups: BTreeMap<_, _> =
+            groups.map(|group| (group.name.clone(), Arc::clone(group))).collect();
+        let groups = groups.into_values().collect();
         let identities = self.servers.into_iter().map(|server| server.identity).collect();
         kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
         kept.fleet.sources.log_to(log.clone());
-        Ok(Model { settings: self.settings, doors, log, identities })
+        let (settings, state) = (self.settings, self.state);
+        Ok(Model { settings, doors, log, identities, state, groups, patients })
     }
 }
 
@@ -279,7 +306,7 @@ impl<'a> Reader<'a> {
             settings: proxy::Settings::read(mail, &outer),
             tls: tls::Settings::read(mail, &tls::Settings::default()),
             upstream_tls: UpstreamSettings::read(mail, &UpstreamSettings::default()),
-            route: route::Settings::read(mail, &route::Settings::default()),
+            route: route::Settings::read(mail, &route::Settings::of_main(main)),
             throttle: Throttle::read(mail, &Throttle::default()),
             logins: LoginLimits::read(mail, &LoginLimits::default()),
             error_log: logs::error_targets(mail, prefix),

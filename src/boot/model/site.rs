@@ -9,15 +9,19 @@ use super::{Kept, Plain, Server};
 use crate::login::{Mechanism, Mechanisms, Offer};
 use crate::observe::Log;
 use crate::observe::access::Access;
+use crate::proxy::directives::{Header, Tells};
 use crate::proxy::kerberos::Realms;
 use crate::proxy::{After, Offered, Security, Site, Towards};
-use crate::route::Router;
+use crate::route::health::check::Patient;
+use crate::route::health::probe::{self, Caller};
+use crate::route::{Group, Router};
 use crate::throttle::Connections;
 use crate::throttle::logins::Logins;
 use crate::tls::client::Connectors;
 use crate::tls::clients::Verify;
 use crate::tls::directives::{Mode, UpstreamSettings};
 use crate::tls::server;
+use crate::wire::haproxy;
 
 impl Server {
     pub fn site(
@@ -127,6 +131,29 @@ impl Server {
 }
 
 impl Server {
+    /// The servers of its upstreams, and how each is asked whether it works.
+    pub fn patients(&self, site: &Site, names: &mut Resolvers, log: &Log) -> Vec<Patient> {
+        let Some(kind) = probe::Kind::of(self.words.name) else { return Vec::new() };
+        let names = names.of(&self.route.resolver, log);
+        let patient = |group: &Arc<Group>| {
+            let towards = site.towards(Some(&group.name));
+            let connector = match &towards.security {
+                Security::Implicit(connector) => Some(Arc::clone(connector)),
+                Security::Off | Security::StartTls(_) => None,
+            };
+            let prober =
+                Caller { connector, preface: preface(&towards.tells), ..Caller::default() };
+            Patient {
+                group: Arc::clone(group),
+                kind,
+                port: towards.port(self.words),
+                names: Arc::clone(&names),
+                prober: Arc::new(prober),
+            }
+        };
+        self.route.groups.values().map(patient).collect()
+    }
+
     /// What it is called in the logs.
     fn name(&self) -> String {
         self.settings.names.first().map_or("localhost", String::as_str).to_owned()
@@ -145,7 +172,7 @@ impl Server {
     /// decides, somebody must have checked the client first.
     pub fn mechanisms(&self) -> Mechanisms {
         let configured = self.configured();
-        if !self.route.auth_http.is_empty() {
+        if self.route.has_vouching_handler() {
             return configured;
         }
         let mut all = self.groups.values().chain([&self.towards]);
@@ -158,6 +185,17 @@ impl Server {
             _ => set.with(one),
         })
     }
+}
+
+/// A PROXY header that speaks for nobody, where one must come first.
+fn preface(tells: &Tells) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    match tells.header {
+        Header::Off => {}
+        Header::V1 => haproxy::write_unknown_v1(&mut bytes),
+        Header::V2 => haproxy::write_local_v2(&mut bytes),
+    }
+    bytes
 }
 
 fn security(settings: &UpstreamSettings, all: &mut Connectors) -> Result<Security, String> {

@@ -149,7 +149,7 @@ impl Call<'_> {
         let greeted = self.greeted.load(Ordering::Relaxed);
         match done {
             Ok(Done::Settled { stream, unread, verdict }) => {
-                Ok((Upstream { stream, unread }, verdict))
+                Ok((Upstream { stream, unread, place: None }, verdict))
             }
             Err(Ended::Left) => Err(Error::Closed { greeted }),
             Err(Ended::Idle(_)) => Err(Error::Silent { greeted }),

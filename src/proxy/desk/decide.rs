@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::super::session::addr;
-use super::super::site::{Security, Site, Towards};
+use super::super::site::{Site, Towards};
 use super::call::{Call, Client};
 use super::credentials::{Credentials, Lack};
 use super::error::Error;
+use super::place::{Place, Sticky};
 use super::understand::understand;
 use super::{Desk, Found, Missed, Upstream};
 use crate::login::{Attempt, Granted, Kind, Mechanism, Refusal, Verdict};
 use crate::net::{Endpoint, Stream};
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
+use crate::route::presence::canonical;
 use crate::route::{Origin, Route};
 use crate::throttle::Stage;
 use crate::tls;
@@ -47,6 +49,13 @@ impl Desk<'_> {
             return Err(Refusal::new(Kind::Unavailable));
         }
         let (attempt, suffix) = understand(site, attempt);
+        let name = canonical(attempt.mailbox());
+        let domain = name.split_once('@').map(|(_, domain)| domain);
+        if let Some(notice) = site.fleet.maintenance.in_force(domain) {
+            let words = format!("client login failed: \"{}\"", Quoted(notice.text.as_bytes()));
+            session.log(Level::Info, Some("in auth state"), words);
+            return Err(notice.refusal());
+        }
         let entry = self.begin(site, &attempt).await?;
         let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl };
         match self.lead(&hop, found).await {
@@ -127,8 +136,14 @@ impl Desk<'_> {
         let endpoint = self.client(site, attempt);
         let client =
             Client { endpoint: &endpoint, host: self.host(site, attempt).await, ttl: ttl - 1 };
-        for _ in 0..MOST_TRIES {
-            let target = match route.targets.next(port(site, security)).await {
+        // A message without a login goes where its recipient's sessions are, and is none of them.
+        let (user, port) = (canonical(attempt.mailbox()), security.port(site.words));
+        let mut sticky = Sticky::of(&site.fleet, route, &user, port);
+        if let Some(sticky) = &mut sticky {
+            sticky.place(route).await;
+        }
+        for tries in 1.. {
+            let mut target = match route.targets.next(port).await {
                 None => break,
                 Some(Ok(target)) => target,
                 Some(Err(error)) => {
@@ -145,7 +160,24 @@ impl Desk<'_> {
                 false => call.make(attempt, &credentials, &client).await,
             };
             match done {
-                Ok((upstream, verdict)) => {
+                Ok((mut upstream, verdict)) => {
+                    if let Some(slot) = &target.slot {
+                        slot.works();
+                    }
+                    let address = || target.endpoint.to_string().into();
+                    let server = target.server.clone().unwrap_or_else(address);
+                    if matches!(verdict, Verdict::Accepted(_))
+                        && let Some(sticky) = sticky
+                    {
+                        sticky.settle(&server);
+                    }
+                    upstream.place = Some(Place {
+                        user: if attempt.envelope.is_some() { String::new() } else { user },
+                        group: route.group.clone(),
+                        server,
+                        endpoint: target.endpoint.clone(),
+                        slot: target.slot.take(),
+                    });
                     return self.settle(site, &towards, &target.endpoint, upstream, verdict);
                 }
                 Err(error) => {
@@ -154,10 +186,24 @@ impl Desk<'_> {
                     if !error.is_worth_another_try() {
                         break;
                     }
+                    if let Some(slot) = target.slot.take() {
+                        slot.failed(&error);
+                    }
+                    if tries == MOST_TRIES {
+                        route.targets.nobody(port);
+                        break;
+                    }
+                    if let Some(sticky) = &mut sticky {
+                        sticky.place(route).await;
+                    }
                 }
             }
         }
-        Err(Missed::Unreachable)
+        let ailing = route.group.as_ref().and_then(|group| {
+            let notice = site.fleet.maintenance.of_upstream(&group.name)?;
+            Some(Missed::Gone(notice.refusal()))
+        });
+        Err(ailing.unwrap_or(Missed::Unreachable))
     }
 
     /// Where the table decides, nobody has checked what the client claims: only what it has proved
@@ -268,12 +314,4 @@ fn is_referral(text: &[u8]) -> bool {
     text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"[REFERRAL "))
         || text.get(..10).is_some_and(|start| start.eq_ignore_ascii_case(b"(REFERRAL "))
         || text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"[ALERT]"))
-}
-
-/// Where an upstream without a port is reached.
-fn port(site: &Site, security: &Security) -> u16 {
-    match security {
-        Security::Implicit(_) => site.words.tls_port,
-        Security::Off | Security::StartTls(_) => site.words.port,
-    }
 }

@@ -14,6 +14,8 @@ pub enum Missed {
     Upstream(Refusal),
     /// No address could be reached, or none that was had anything to say.
     Unreachable,
+    /// As that, and it has been so for a while: what clients are told meanwhile.
+    Gone(Refusal),
 }
 
 impl Missed {
@@ -24,14 +26,17 @@ impl Missed {
             Self::Upstream(refusal) if refusal.kind == Kind::BadCredentials => {
                 Some(Reason::LoginRefused)
             }
-            Self::Unreachable => Some(Reason::ConnectFailed),
+            Self::Unreachable | Self::Gone(_) => Some(Reason::ConnectFailed),
             Self::Upstream(_) | Self::Unknown(_) | Self::Refused(_) => None,
         }
     }
 
     pub fn into_refusal(self) -> Refusal {
         match self {
-            Self::Unknown(refusal) | Self::Refused(refusal) | Self::Upstream(refusal) => refusal,
+            Self::Unknown(refusal)
+            | Self::Refused(refusal)
+            | Self::Upstream(refusal)
+            | Self::Gone(refusal) => refusal,
             Self::Unreachable => Refusal::new(Kind::Unavailable),
         }
     }

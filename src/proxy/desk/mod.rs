@@ -8,6 +8,7 @@ mod error;
 mod find;
 mod guard;
 mod missed;
+mod place;
 mod understand;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::route::Route;
 use advise::Asked;
 use error::Error;
 use missed::Missed;
+pub use place::Place;
 
 /// A logged-in upstream.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Upstream {
     pub stream: Stream,
     /// What it said beyond its answer to the login.
     pub unread: Vec<u8>,
+    pub place: Option<Place>,
 }
 
 /// Rules on the logins of one session.

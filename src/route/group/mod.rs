@@ -72,6 +72,16 @@ impl Group {
         Arc::clone(self.ward.get_or_init(alone))
     }
 
+    /// As stickiness knows it.
+    pub fn described(&self) -> sticky::Described {
+        let servers = self.servers.iter();
+        sticky::Described {
+            name: self.name.as_str().into(),
+            settings: self.sticky,
+            servers: servers.map(|one| (Arc::clone(&one.text), one.limits.weight)).collect(),
+        }
+    }
+
     pub fn servers(&self) -> &Arc<[Server]> {
         &self.servers
     }

@@ -1,0 +1,77 @@
+//! Which server of a sticky upstream a login goes to, and what is remembered of where it went.
+
+use std::sync::Arc;
+
+use crate::net::Endpoint;
+use crate::observe::tasks;
+use crate::route::group::Server;
+use crate::route::health::{Fit, Slot};
+use crate::route::sticky::{Candidate, Placed, Stand};
+use crate::route::{Fleet, Group, Route};
+
+/// Where a login has been let in: what the relay holds, and what others are shown of it.
+#[derive(Debug)]
+pub struct Place {
+    /// Whose mailbox it is; empty where nobody has logged in.
+    pub user: String,
+    pub group: Option<Arc<Group>>,
+    /// As it is written in the group, or else its address.
+    pub server: Arc<str>,
+    pub endpoint: Endpoint,
+    pub slot: Option<Slot>,
+}
+
+/// A choice by stickiness, until it has proved right.
+pub struct Sticky<'a> {
+    fleet: &'a Fleet,
+    group: Arc<Group>,
+    user: String,
+    port: u16,
+    placed: Option<(Placed, Arc<str>)>,
+}
+
+impl<'a> Sticky<'a> {
+    /// Whoever goes to a sticky upstream; none else. `user` is
+    /// [`canonical`](crate::route::presence::canonical).
+    pub fn of(fleet: &'a Fleet, route: &Route, user: &str, port: u16) -> Option<Self> {
+        let group = route.group.as_ref().filter(|group| group.sticky.is_some())?;
+        let group = Arc::clone(group);
+        (!user.is_empty()).then(|| Self { fleet, group, user: user.to_owned(), port, placed: None })
+    }
+
+    /// Asks where the user is, or may be; the first target of `route` is there. To be asked again
+    /// when a server could not be reached.
+    pub async fn place(&mut self, route: &mut Route) {
+        let ward = self.group.ward();
+        let fits = |(number, server): (usize, &Server)| ward.fit(server, number, self.port);
+        let fits: Vec<_> = self.group.servers().iter().enumerate().map(fits).collect();
+        let servers = self.group.servers();
+        let is_needed =
+            !servers.iter().zip(&fits).any(|(server, fit)| !server.is_backup && *fit == Fit::Good);
+        let candidates = servers.iter().zip(&fits).map(|(server, fit)| Candidate {
+            name: &server.text,
+            weight: server.limits.weight,
+            stand: match fit {
+                Fit::Good if server.is_backup && !is_needed => Stand::Shut,
+                Fit::Good => Stand::Open,
+                // Whoever is drained or full takes nobody: its users move with their next login.
+                Fit::Failing | Fit::Full | Fit::Locked | Fit::Off => Stand::Shut,
+            },
+        });
+        let candidates: Vec<_> = candidates.collect();
+        let placed = self.fleet.sticky.place(&self.group.name, &self.user, &candidates).await;
+        self.placed = placed.map(|placed| (placed, Arc::clone(&servers[placed.index].text)));
+        if let Some((_, server)) = &self.placed {
+            route.targets.prefer(server);
+        }
+    }
+
+    /// The upstream has let the user in at `server`. Nobody waits for the lease.
+    pub fn settle(self, server: &Arc<str>) {
+        let placed = self.placed.filter(|(_, at)| at == server).map(|(placed, _)| placed);
+        let (sticky, server) = (self.fleet.sticky.clone(), Arc::clone(server));
+        tasks::spawn("lease", async move {
+            sticky.settle(&self.group.name, &self.user, &server, placed).await;
+        });
+    }
+}
