@@ -10,7 +10,7 @@ use crate::peers::{Kind, Peer, Surroundings, free_port};
 use crate::{Result, counted, syscalls, table, tls};
 
 #[derive(Debug, clap::Args)]
-#[group(id = "rounds")]
+#[group(skip)]
 pub struct Args {
     /// How often everything is measured; the median counts
     #[arg(long, default_value_t = 5)]

@@ -9,7 +9,8 @@ use crate::support::{
 };
 
 fn scene(lookup: &str, values: &[(&str, SocketAddr)]) -> Scene {
-    let text = mail(&format!("{CERTIFICATE} route_cache off; {lookup} {}", servers(Protocol::Imap)));
+    let text =
+        mail(&format!("{CERTIFICATE} route_cache off; {lookup} {}", servers(Protocol::Imap)));
     let values: Vec<_> = values.iter().map(|(name, at)| (*name, at as &dyn ToString)).collect();
     Scene::with(Ca::new(), Protocol::Imap, &text, &values)
 }

@@ -44,7 +44,11 @@ fn gatepost(files: &[(&str, &str)], inside: &str, values: &[(&str, &dyn ToString
     for (name, text) in files {
         site.write(&format!("conf/{name}"), text);
     }
-    Gatepost::start(site, &mail(&format!("{CERTIFICATE}\nroute_cache off;\n{inside}\n{}", servers(IMAP))), values)
+    Gatepost::start(
+        site,
+        &mail(&format!("{CERTIFICATE}\nroute_cache off;\n{inside}\n{}", servers(IMAP))),
+        values,
+    )
 }
 
 fn attempt(gatepost: &Gatepost, user: &str) -> String {
@@ -233,7 +237,9 @@ fn a_database_that_is_away_makes_logins_fail_for_now() {
     postgres.sql("ALTER TABLE people RENAME TO others");
     is_refused(&gatepost, "who", NOT_NOW);
     gatepost.logs("relation \"people\" does not exist");
-    let with = |inside: &str| mail(&format!("{CERTIFICATE}\nroute_cache off;\n{inside}\n{}", servers(IMAP)));
+    let with = |inside: &str| {
+        mail(&format!("{CERTIFICATE}\nroute_cache off;\n{inside}\n{}", servers(IMAP)))
+    };
     let strange = with(&conf("strange.pem", &postgres.addr().to_string()));
     gatepost.reload(&strange, &[], GONE);
     is_refused(&gatepost, "mrose", NOT_NOW);
@@ -284,7 +290,9 @@ fn a_directory_that_is_away_makes_logins_fail_for_now() {
     let nobody = Site::new();
     let starttls = format!("server ldap://{}:1 ldap://{}; starttls on;", nobody.ip, slapd.addr());
     let gatepost = gatepost(&files, &conf(&starttls), &[]);
-    let with = |inside: &str| mail(&format!("{CERTIFICATE}\nroute_cache off;\n{inside}\n{}", servers(IMAP)));
+    let with = |inside: &str| {
+        mail(&format!("{CERTIFICATE}\nroute_cache off;\n{inside}\n{}", servers(IMAP)))
+    };
     for servers in [
         String::new(),
         format!("server ldaps://{};", slapd.tls()),
