@@ -10,6 +10,9 @@ const OWN: &str = "gatepost";
 /// A ratio to nginx says nothing about the server behind.
 const UNCOMPARED: &str = "direct";
 
+/// More peers than these get a table for each measure.
+const WIDEST: usize = 4;
+
 /// The goals are gatepost's; another nginx has none.
 fn aims(peer: &str) -> bool {
     !peer.starts_with(YARDSTICK)
@@ -25,6 +28,10 @@ struct Columns<'a> {
 pub fn render(measures: &[Measure], peers: &[String], measured: &Measured, calls: bool) -> String {
     let mut all = Columns { peers, measured, goals: false };
     all.goals = !calls && peers.iter().any(|peer| all.to_nginx(peer) && aims(peer));
+    if peers.len() > WIDEST {
+        let tables = measures.iter().map(|measure| all.by_peer(measure, calls));
+        return tables.collect::<Vec<_>>().join("\n");
+    }
     let mut head =
         vec![if calls { "system calls" } else { "own CPU, or as said" }.to_owned(), String::new()];
     for peer in peers {
@@ -36,19 +43,7 @@ pub fn render(measures: &[Measure], peers: &[String], measured: &Measured, calls
     let mut rows = vec![head];
     for measure in measures {
         rows.push(all.costs(measure, calls));
-        match measure.unit {
-            // The same figure as the issue wants it: how many in a second of CPU time.
-            Unit::UsPerHandshake if !calls => {
-                let one = |figure: &Figure| 1e6 / figure.cost;
-                rows.push(all.rates(measure, "per CPU s", one));
-            }
-            // What the machine as a whole came to, with clients and mail server on the same cores.
-            Unit::MsPerLogin if !calls => {
-                let one = |figure: &Figure| figure.did.done / figure.did.seconds;
-                rows.push(all.rates(measure, "logins/s", one));
-            }
-            _ => {}
-        }
+        rows.extend(all.rates(measure, calls));
     }
     lay_out(&rows)
 }
@@ -88,15 +83,57 @@ impl Columns<'_> {
         row
     }
 
-    fn rates(&self, measure: &Measure, unit: &str, one: impl Fn(&Figure) -> f64) -> Vec<String> {
+    fn rates(&self, measure: &Measure, calls: bool) -> Option<Vec<String>> {
+        let (unit, rate) = rate(measure.unit).filter(|_| !calls)?;
         let mut row = vec![measure.name.to_owned(), unit.to_owned()];
         for peer in self.peers {
-            row.push(format!("{:.0}", median(&self.of(measure, peer, &one))));
+            row.push(format!("{:.0}", median(&self.of(measure, peer, rate))));
             row.extend(self.to_nginx(peer).then(String::new));
             row.extend(self.to_own(peer).then(String::new));
         }
         row.extend(self.goals.then(String::new));
-        row
+        Some(row)
+    }
+
+    /// One measure, with a row for each peer.
+    fn by_peer(&self, measure: &Measure, calls: bool) -> String {
+        let rate = rate(measure.unit).filter(|_| !calls);
+        let mut head = vec![measure.name.to_owned(), unit(measure.unit, calls).to_owned()];
+        let ratios: [(&str, bool); 2] =
+            [YARDSTICK, OWN].map(|whom| (whom, self.peers.iter().any(|peer| peer == whom)));
+        head.extend(rate.map(|(unit, _)| unit.to_owned()));
+        head.extend(ratios.iter().filter(|(_, any)| *any).map(|(whom, _)| format!("to {whom}")));
+        let mut rows = vec![head];
+        for peer in self.peers {
+            let of = |peer: &str| self.of(measure, peer, |figure| figure.cost);
+            let own = of(peer);
+            let mut row = vec![peer.clone(), figure(&own)];
+            row.extend(
+                rate.map(|(_, rate)| format!("{:.0}", median(&self.of(measure, peer, rate)))),
+            );
+            for (whom, _) in ratios.iter().filter(|(_, any)| *any) {
+                let told = match *whom {
+                    OWN => self.to_own(peer),
+                    _ => self.to_nginx(peer),
+                };
+                row.push(if told { paired(&own, &of(whom)) } else { String::new() });
+            }
+            rows.push(row);
+        }
+        lay_out(&rows)
+    }
+}
+
+/// How often in a second, by what is told of the measure.
+type Rate = fn(&Figure) -> f64;
+
+fn rate(unit: Unit) -> Option<(&'static str, Rate)> {
+    match unit {
+        // The same figure as the issue wants it: how many in a second of CPU time.
+        Unit::UsPerHandshake => Some(("per CPU s", |figure| 1e6 / figure.cost)),
+        // What the machine as a whole came to, with clients and mail server on the same cores.
+        Unit::MsPerLogin => Some(("logins/s", |figure| figure.did.done / figure.did.seconds)),
+        _ => None,
     }
 }
 
