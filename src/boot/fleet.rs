@@ -8,10 +8,14 @@ use crate::observe::tasks;
 /// Starts it all, in the runtime that is current; it goes on until the trigger fires.
 pub fn attend(kept: &Kept) -> Trigger {
     let (trigger, stop) = halt();
-    let (fleet, bus) = (kept.fleet.clone(), kept.fleet.bus.clone());
-    let mut over = stop.clone();
-    tasks::spawn("bus", async move { bus.run(over.heard()).await });
-    tasks::spawn("throttle", kept.ledger.clone().attend());
+    let (fleet, ledger) = (kept.fleet.clone(), kept.ledger.clone());
+    let (bus, over) = (fleet.bus.clone(), stop.clone());
+    let hear = move || {
+        let (bus, mut over) = (bus.clone(), over.clone());
+        async move { bus.run(over.heard()).await }
+    };
+    tasks::spawn("bus", tasks::keep_up("bus", hear));
+    tasks::spawn("throttle", tasks::keep_up("throttle", move || ledger.clone().attend()));
     tasks::spawn("fleet", async move { fleet.look_after(stop).await });
     trigger
 }

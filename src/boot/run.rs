@@ -324,6 +324,10 @@ impl Process {
             return;
         }
         self.quitting = true;
+        if self.child.is_some() {
+            // What the new binary knows is newer; one file has one writer.
+            self.kept.fleet.store.leave();
+        }
         for (_, (_, _, trigger)) in self.shown.drain() {
             trigger.fire(Leave::Queue);
         }
@@ -361,6 +365,8 @@ impl Process {
             );
             return;
         }
+        // It begins with what we know. A disk that cannot be written has been told.
+        let _ = self.kept.fleet.store.flush();
         let handed = self.pid.step_aside().and_then(|()| {
             let mut sockets = self.listeners.to_hand_over()?;
             sockets.extend(self.control.to_hand_over()?);

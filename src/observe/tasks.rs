@@ -12,6 +12,7 @@ use std::panic::{
 use std::pin::Pin;
 use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::task::JoinHandle;
@@ -27,6 +28,20 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(Named { future, name })
+}
+
+/// How long after its panic a task begins anew.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A task that the process cannot do without: after a panic it begins anew, until it ends by itself.
+pub async fn keep_up<F, T>(name: &'static str, mut begin: F)
+where
+    F: FnMut() -> T,
+    T: Future<Output = ()> + Send + 'static,
+{
+    while spawn(name, begin()).await.is_err_and(|error| error.is_panic()) {
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// What stands for the task's name where a panic was in none.
@@ -124,6 +139,18 @@ mod tests {
     use std::future::ready;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_done_without_begins_anew() {
+        let mut begun = 0;
+        keep_up("test", || {
+            begun += 1;
+            let is_last = begun == 3;
+            async move { assert!(is_last, "a fault") }
+        })
+        .await;
+        assert_eq!(begun, 3);
+    }
 
     /// One test: the hook and the witness belong to the whole process.
     #[tokio::test]

@@ -86,6 +86,11 @@ impl Router {
         Ok(found)
     }
 
+    /// Whether anybody who is asked may be shown the client's secret.
+    pub fn shows_secrets(&self) -> bool {
+        self.sources.iter().any(|source| source.nature() == Nature::Private)
+    }
+
     /// None where nothing that the sources say may be kept.
     fn question(&self, attempt: &Attempt, asker: &Asker) -> Option<Question> {
         if !self.cache.on || !self.is_worth_keeping() {

@@ -19,7 +19,7 @@ use super::voice::Voice;
 use crate::memcached::Cache;
 use crate::memcached::bus::{Bus, Heard};
 use crate::net::halt::Halt;
-use crate::observe::{Log, Metrics};
+use crate::observe::{Log, Metrics, tasks};
 
 /// Cheap to clone; clones share everything.
 #[derive(Clone, Debug)]
@@ -127,20 +127,33 @@ impl Fleet {
 
     /// Looks after servers, locks and maintenance until `stop`: one task of the process, on any
     /// runtime that lives as long.
-    pub async fn look_after<T: Copy>(&self, stop: Halt<T>) {
+    ///
+    /// A panic in one part of it stops no other, and that part no longer than a second: else nobody
+    /// would hear a kick or renew a lease until the next restart.
+    pub async fn look_after<T: Copy + Send + Sync + 'static>(&self, stop: Halt<T>) {
+        macro_rules! keep_up {
+            ($name:literal, |$fleet:ident, $stop:ident| $part:expr) => {
+                tasks::keep_up($name, || {
+                    let ($fleet, $stop) = (self.clone(), stop.clone());
+                    async move { $part.await }
+                })
+            };
+        }
         tokio::join!(
-            self.checks.run(stop.clone()),
-            self.locks.run(stop.clone()),
-            self.maintenance.run(stop.clone()),
-            self.listen(stop.clone()),
-            self.sticky.run(stop.clone()),
-            self.store.run(stop),
+            keep_up!("checks", |fleet, stop| fleet.checks.run(stop)),
+            keep_up!("locks", |fleet, stop| fleet.locks.run(stop)),
+            keep_up!("maintenance", |fleet, stop| fleet.maintenance.run(stop)),
+            keep_up!("orders", |fleet, stop| fleet.listen(stop)),
+            keep_up!("leases", |fleet, stop| fleet.sticky.run(stop)),
+            keep_up!("state", |fleet, stop| fleet.store.run(stop)),
         );
     }
 
     /// Does what the fleet was ordered to do, until `stop`.
     async fn listen<T: Copy>(&self, mut stop: Halt<T>) {
         let mut heard = self.bus.listen();
+        // What was said before, or while nobody listened.
+        self.missed();
         loop {
             tokio::select! {
                 word = heard.next() => match word {

@@ -15,11 +15,13 @@ mod scene;
 mod scripted;
 mod sieve;
 
+mod balancer;
 mod certificates;
 mod clients;
 mod control;
 mod examples;
 mod fail2ban;
+mod fleet;
 mod header;
 mod hostile;
 mod imap;

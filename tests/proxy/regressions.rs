@@ -253,3 +253,19 @@ fn an_answer_before_its_question_is_none() {
     client.hears("454 ");
     gatepost.logs("upstream sent invalid response (it answers before it is asked)");
 }
+
+/// A handler whose own database is down has judged nobody: its users are not shut out by the time
+/// that it is back.
+#[test]
+fn a_handler_that_says_later_counts_for_no_failure() {
+    let later =
+        [("Auth-Status", "try again later"), ("Auth-Error-Code", "451 4.3.0"), ("Auth-Wait", "1")];
+    let lookup = FakeLookup::start(move |_: &Asked| answer(&later));
+    let limits = "login_failures_user 1/60s free=1 delay=0s; login_failure_delay 0s;";
+    let gatepost = asking(&lookup, limits);
+    for _ in 0..3 {
+        let mut client = submission(&gatepost);
+        client.say(&format!("AUTH PLAIN {}", encoded("\0bob\0pw")));
+        client.hears("451 4.3.0 ");
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::fresh_ip;
+use super::{fresh_ip, until};
 
 pub struct Acceptor {
     pub addr: SocketAddr,
@@ -22,7 +22,15 @@ struct Shared {
 impl Acceptor {
     /// Listens on an address of its own and gives each connection to `play`, on its own thread.
     pub fn start(play: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((fresh_ip(), 0)).unwrap();
+        Self::over(TcpListener::bind((fresh_ip(), 0)).unwrap(), play)
+    }
+
+    /// The same at `addr`, where another has been.
+    pub fn again(addr: SocketAddr, play: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        Self::over(until("the address to be free", || TcpListener::bind(addr).ok()), play)
+    }
+
+    fn over(listener: TcpListener, play: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
         let addr = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let (also, play) = (shared.clone(), Arc::new(play));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::acceptor::Acceptor;
-use super::{PATIENCE, Talk, Waiting};
+use super::{PATIENCE, Talk, Waiting, until};
 
 pub struct FakeUpstream {
     acceptor: Acceptor,
@@ -16,17 +16,25 @@ pub struct FakeUpstream {
 impl FakeUpstream {
     /// Plays `script` on each connection; the connection ends with it.
     pub fn start(script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static) -> Self {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let also = heard.clone();
-        let acceptor = Acceptor::start(move |stream: TcpStream| {
-            let mut talk = Talk::over(stream);
-            // Its client may idle for as long as the test lasts.
-            talk.patience = PATIENCE * 15;
-            talk.record = Some(also.clone());
-            // It ends when its client goes, however that is.
-            let _ = script(&mut talk);
-        });
-        Self { acceptor, heard }
+        let heard = Arc::default();
+        Self { acceptor: Acceptor::start(played(script, &heard)), heard }
+    }
+
+    /// The same at `addr`, where another has been.
+    pub fn again(
+        addr: SocketAddr,
+        script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let heard = Arc::default();
+        Self { acceptor: Acceptor::again(addr, played(script, &heard)), heard }
+    }
+
+    /// Ends it as a crash does; gives where it was. Nobody is there any more.
+    pub fn dies(self) -> SocketAddr {
+        let addr = self.addr();
+        drop(self);
+        until("the port to be shut", || TcpStream::connect(addr).err());
+        addr
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -54,6 +62,21 @@ impl FakeUpstream {
             assert!(waiting.left().is_some(), "the upstream hears no {text:?}: {heard:#?}");
             std::thread::park_timeout(Duration::from_millis(5));
         }
+    }
+}
+
+fn played(
+    script: impl Fn(&mut Talk) -> io::Result<()> + Send + Sync + 'static,
+    heard: &Arc<Mutex<Vec<String>>>,
+) -> impl Fn(TcpStream) + Send + Sync + 'static {
+    let heard = heard.clone();
+    move |stream| {
+        let mut talk = Talk::over(stream);
+        // Its client may idle for as long as the test lasts.
+        talk.patience = PATIENCE * 15;
+        talk.record = Some(heard.clone());
+        // It ends when its client goes, however that is.
+        let _ = script(&mut talk);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::observe::metrics::{Phase, Side};
 use crate::route::Target;
 use crate::session::driver::{Done, Ended, Patience, Watcher, log_in};
 use crate::session::upgrade::{Upgrade, Upgraded};
+use crate::throttle::logins::Entry;
 use crate::tls;
 use crate::tls::client::Connected;
 use crate::wire::haproxy;
@@ -38,6 +39,8 @@ pub struct Call<'a> {
     pub security: &'a Security,
     pub target: &'a Target,
     pub greeted: AtomicBool,
+    /// The attempt, where it counts.
+    pub entry: Option<&'a Entry>,
 }
 
 /// Who the client is, as far as it is believed.
@@ -158,6 +161,7 @@ impl Call<'_> {
                 Err(Error::Misbehaved("it answers before it is asked".to_owned()))
             }
             Err(Ended::Tls(words)) => Err(Error::StartTls(words)),
+            Err(Ended::Io(error)) if greeted => Err(Error::Broken(error)),
             Err(Ended::Io(error)) => Err(Error::Io(error)),
             // What is left happens to fronts only.
             Ok(Done::Admitted { .. }) | Err(_) => Err(Error::Misbehaved("no verdict".to_owned())),
@@ -181,6 +185,9 @@ impl Upgrade for Call<'_> {
 impl Watcher for Call<'_> {
     fn heard(&self) {
         self.greeted.store(true, Ordering::Relaxed);
+        if let Some(entry) = self.entry {
+            entry.shown();
+        }
     }
 
     fn breach(&self, _: &str) {}

@@ -18,6 +18,7 @@ use crate::observe::escape::Quoted;
 use crate::route::presence::canonical;
 use crate::route::{Origin, Route};
 use crate::throttle::Stage;
+use crate::throttle::logins::Entry;
 use crate::tls;
 
 /// How many addresses one login may try: an upstream with a hundred dead servers must not keep a
@@ -32,6 +33,16 @@ struct Hop<'a> {
     suffix: &'a str,
     /// How many more proxies it may pass, this one included.
     ttl: u8,
+    entry: Option<&'a Entry>,
+}
+
+impl Hop<'_> {
+    /// Somebody is about to see the secret.
+    fn shown(&self) {
+        if let Some(entry) = self.entry {
+            entry.shown();
+        }
+    }
 }
 
 impl Desk<'_> {
@@ -57,8 +68,9 @@ impl Desk<'_> {
             return Err(notice.refusal());
         }
         let entry = self.begin(site, &attempt).await?;
-        let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl };
-        match self.lead(&hop, found).await {
+        let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl, entry: entry.as_ref() };
+        let led = self.lead(&hop, found).await;
+        match led {
             Ok((upstream, granted, route)) => {
                 if route.keepable {
                     let asker = self.asker(site, &attempt).await;
@@ -94,6 +106,9 @@ impl Desk<'_> {
             let refusal = Refusal { close: true, ..Refusal::new(Kind::BadCredentials) };
             return Err(Missed::Unknown(refusal));
         }
+        if hop.site.router.shows_secrets() {
+            hop.shown();
+        }
         let mut route = match found {
             Some(found) => found?,
             None => self.find(hop.site, hop.attempt).await?,
@@ -114,7 +129,7 @@ impl Desk<'_> {
 
     /// Tries the addresses of a route until one rules.
     async fn knock(&self, hop: &Hop<'_>, route: &mut Route) -> Result<(Upstream, Granted), Missed> {
-        let Hop { site, attempt, suffix, ttl } = *hop;
+        let Hop { site, attempt, suffix, ttl, entry } = *hop;
         let session = self.session;
         self.check(attempt, route)?;
         session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
@@ -138,7 +153,8 @@ impl Desk<'_> {
             Client { endpoint: &endpoint, host: self.host(site, attempt).await, ttl: ttl - 1 };
         // A message without a login goes where its recipient's sessions are, and is none of them.
         let (user, port) = (canonical(attempt.mailbox()), security.port(site.words));
-        let mut sticky = Sticky::of(&site.fleet, route, &user, port);
+        let is_guest = attempt.mechanism == Mechanism::Unasked;
+        let mut sticky = Sticky::of(&site.fleet, route, &user, port, is_guest);
         if let Some(sticky) = &mut sticky {
             sticky.place(route).await;
         }
@@ -148,13 +164,24 @@ impl Desk<'_> {
                 Some(Ok(target)) => target,
                 Some(Err(error)) => {
                     session.log(Level::Error, Some("connecting to upstream"), error);
+                    if tries >= MOST_TRIES {
+                        route.targets.nobody(port);
+                        break;
+                    }
                     continue;
                 }
             };
             session.line(|line| line.upstream = Some(addr(&target.endpoint)));
             let greeted = AtomicBool::new(false);
-            let call =
-                Call { session, site, towards: &towards, security, target: &target, greeted };
+            let call = Call {
+                session,
+                site,
+                towards: &towards,
+                security,
+                target: &target,
+                greeted,
+                entry,
+            };
             let done = match target.endpoint == session.local {
                 true => Err(Error::Loop),
                 false => call.make(attempt, &credentials, &client).await,
@@ -189,7 +216,7 @@ impl Desk<'_> {
                     if let Some(slot) = target.slot.take() {
                         slot.failed(&error);
                     }
-                    if tries == MOST_TRIES {
+                    if tries >= MOST_TRIES {
                         route.targets.nobody(port);
                         break;
                     }

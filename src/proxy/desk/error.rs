@@ -23,6 +23,9 @@ pub enum Error {
     Misbehaved(String),
     #[error("sending to upstream failed ({0})")]
     Io(#[from] std::io::Error),
+    /// As that, once it has greeted.
+    #[error("sending to upstream failed ({0})")]
+    Broken(std::io::Error),
     #[error("the upstream is this gatepost itself: a loop")]
     Loop,
 }
@@ -35,7 +38,7 @@ impl Error {
             Self::Connect(error) => error.is_worth_another_try(),
             Self::Silent { greeted } | Self::Closed { greeted } => !greeted,
             Self::Tls(_) | Self::StartTls(_) | Self::Io(_) => true,
-            Self::Misbehaved(_) | Self::Loop => false,
+            Self::Broken(_) | Self::Misbehaved(_) | Self::Loop => false,
         }
     }
 

@@ -40,8 +40,10 @@ impl Desk<'_> {
         };
         let is_ours = !matches!(missed, Missed::Refused(_));
         let mut refusal = missed.into_refusal();
+        // A handler that says "later" has judged nobody.
+        let is_for_later = refusal.code.as_deref().is_some_and(|code| code.starts_with('4'));
         let is_failure = match refusal.kind {
-            Kind::BadCredentials => true,
+            Kind::BadCredentials => by == RefusedBy::Upstream || !is_for_later,
             Kind::Forbidden => by == RefusedBy::Upstream,
             Kind::Unavailable | Kind::Internal | Kind::NeedsTls | Kind::Throttled => false,
         };

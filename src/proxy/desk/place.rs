@@ -27,16 +27,25 @@ pub struct Sticky<'a> {
     group: Arc<Group>,
     user: String,
     port: u16,
+    /// Nobody logs in: it goes where the user is, and leaves no trace.
+    is_guest: bool,
     placed: Option<(Placed, Arc<str>)>,
 }
 
 impl<'a> Sticky<'a> {
     /// Whoever goes to a sticky upstream; none else. `user` is
     /// [`canonical`](crate::route::presence::canonical).
-    pub fn of(fleet: &'a Fleet, route: &Route, user: &str, port: u16) -> Option<Self> {
+    pub fn of(
+        fleet: &'a Fleet,
+        route: &Route,
+        user: &str,
+        port: u16,
+        is_guest: bool,
+    ) -> Option<Self> {
         let group = route.group.as_ref().filter(|group| group.sticky.is_some())?;
         let group = Arc::clone(group);
-        (!user.is_empty()).then(|| Self { fleet, group, user: user.to_owned(), port, placed: None })
+        let user = Some(user).filter(|user| !user.is_empty())?.to_owned();
+        Some(Self { fleet, group, user, port, is_guest, placed: None })
     }
 
     /// Asks where the user is, or may be; the first target of `route` is there. To be asked again
@@ -59,6 +68,13 @@ impl<'a> Sticky<'a> {
             },
         });
         let candidates: Vec<_> = candidates.collect();
+        if self.is_guest {
+            let at = self.fleet.sticky.follow(&self.group.name, &self.user, &candidates).await;
+            if let Some(index) = at {
+                route.targets.prefer(&servers[index].text);
+            }
+            return;
+        }
         let placed = self.fleet.sticky.place(&self.group.name, &self.user, &candidates).await;
         self.placed = placed.map(|placed| (placed, Arc::clone(&servers[placed.index].text)));
         if let Some((_, server)) = &self.placed {
@@ -68,6 +84,9 @@ impl<'a> Sticky<'a> {
 
     /// The upstream has let the user in at `server`. Nobody waits for the lease.
     pub fn settle(self, server: &Arc<str>) {
+        if self.is_guest {
+            return;
+        }
         let placed = self.placed.filter(|(_, at)| at == server).map(|(placed, _)| placed);
         let (sticky, server) = (self.fleet.sticky.clone(), Arc::clone(server));
         tasks::spawn("lease", async move {

@@ -165,6 +165,11 @@ impl Store {
         done.map_err(|error| errno(&error))
     }
 
+    /// Another process keeps the file from now on: what changes here is kept in memory.
+    pub fn leave(&self) {
+        self.0.lock().folder = None;
+    }
+
     /// Writes what changes, behind those who change it, until `stop`; then for the last time.
     pub async fn run<T: Copy>(&self, mut stop: Halt<T>) {
         loop {

@@ -40,6 +40,24 @@ fn what_is_put_is_there_after_a_restart_in_a_folder_for_us_alone() {
 }
 
 #[test]
+fn who_has_left_the_file_to_another_process_writes_it_no_more() {
+    let place = tempfile::tempdir().unwrap();
+    let (old, new) = (store().0, store().0);
+    old.open(place.path());
+    old.put("x", &1);
+    old.flush().unwrap();
+    new.open(place.path());
+    new.put("x", &2);
+    new.flush().unwrap();
+    old.put("x", &3);
+    old.leave();
+    old.flush().unwrap();
+    let (next, _) = store();
+    next.open(place.path());
+    assert_eq!(next.section("x"), Some(2));
+}
+
+#[test]
 fn what_cannot_be_read_is_told_and_set_aside() {
     let whole = br#"{"version":1,"sections":{"x":1}}"#;
     let huge = vec![b' '; usize::try_from(LARGEST).unwrap() + 1];

@@ -200,6 +200,46 @@ impl Sticky {
         Some(placed)
     }
 
+    /// Where a message for `user` goes whom nobody has logged in as: where the user is, or would be
+    /// placed. It is no session, so nothing is written: whoever may name a recipient moves nobody.
+    pub async fn follow(
+        &self,
+        upstream: &str,
+        user: &str,
+        candidates: &[Candidate<'_>],
+    ) -> Option<usize> {
+        let known = self.upstream(upstream)?;
+        known.described.settings.filter(|_| !user.is_empty())?;
+        let name = &known.described.name;
+        let (index, is_here) = self.guess(name, user, candidates)?;
+        if is_here {
+            return Some(index);
+        }
+        let leased = self.0.cache.get(&lease::key(name, user)).await.ok().flatten();
+        let leased = leased.as_deref().and_then(lease::server);
+        Some(leased.and_then(|at| takes(candidates, at, &[Stand::Open])).unwrap_or(index))
+    }
+
+    /// What this gatepost knows by itself, and whether it is that sessions live there.
+    fn guess(
+        &self,
+        upstream: &Arc<str>,
+        user: &str,
+        candidates: &[Candidate<'_>],
+    ) -> Option<(usize, bool)> {
+        let here = self.0.presence.server_of(upstream, user);
+        let stays = [Stand::Open, Stand::Draining];
+        if let Some(index) = here.and_then(|at| takes(candidates, &at, &stays)) {
+            return Some((index, true));
+        }
+        let noted = self.noted(upstream, user);
+        let guess = noted.and_then(|at| takes(candidates, &at, &[Stand::Open])).or_else(|| {
+            let open = |one: &Candidate<'_>| if one.stand == Stand::Open { one.weight } else { 0 };
+            first_guess(user, candidates.iter().map(|one| (one.name, open(one))))
+        });
+        guess.map(|index| (index, false))
+    }
+
     async fn find(
         &self,
         upstream: &Upstream,
@@ -208,20 +248,10 @@ impl Sticky {
         candidates: &[Candidate<'_>],
     ) -> Option<Placed> {
         let (name, cache) = (&upstream.described.name, &self.0.cache);
-        let takes = |server: &str, least: &[Stand]| {
-            candidates.iter().position(|one| one.name == server && least.contains(&one.stand))
-        };
-        let here = self.0.presence.server_of(name, user);
-        if let Some(index) = here.and_then(|at| takes(&at, &[Stand::Open, Stand::Draining])) {
+        let (index, is_here) = self.guess(name, user, candidates)?;
+        if is_here {
             return Some(Placed { index, how: How::Local });
         }
-        let guess =
-            self.noted(name, user).and_then(|at| takes(&at, &[Stand::Open])).or_else(|| {
-                let open =
-                    |one: &Candidate<'_>| if one.stand == Stand::Open { one.weight } else { 0 };
-                first_guess(user, candidates.iter().map(|one| (one.name, open(one))))
-            });
-        let index = guess?;
         let (key, to) = (lease::key(name, user), candidates[index].name.as_bytes());
         for _ in 0..TRIES {
             let leased = match cache.get(&key).await {
@@ -232,7 +262,8 @@ impl Sticky {
             let (taken, how) = match leased {
                 None => (cache.add(&key, to, settings.lease).await, How::First),
                 Some(value) => {
-                    let at = lease::server(&value).and_then(|at| takes(at, &[Stand::Open]));
+                    let at = lease::server(&value);
+                    let at = at.and_then(|at| takes(candidates, at, &[Stand::Open]));
                     if let Some(index) = at {
                         return Some(Placed { index, how: How::Lease });
                     }
@@ -295,6 +326,11 @@ impl Upstream {
     fn has(&self, server: &str) -> bool {
         self.described.servers.iter().any(|(name, _)| **name == *server)
     }
+}
+
+/// The place of `server` among `candidates`, if it stands so.
+fn takes(candidates: &[Candidate<'_>], server: &str, stands: &[Stand]) -> Option<usize> {
+    candidates.iter().position(|one| one.name == server && stands.contains(&one.stand))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

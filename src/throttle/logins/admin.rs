@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, interval_at};
 
 use super::directives::Settings;
 use super::ledger::Ledger;
@@ -119,6 +119,8 @@ impl Ledger {
     /// run by one task of the process.
     pub async fn attend(self) {
         let mut listener = self.bus.listen();
+        // However much is said meanwhile.
+        let mut sweep = interval_at(Instant::now() + SWEEP, SWEEP);
         loop {
             tokio::select! {
                 heard = listener.next() => match heard {
@@ -126,7 +128,7 @@ impl Ledger {
                     Some(Heard::Missed) => {}
                     None => return,
                 },
-                () = sleep(SWEEP) => self.sweep(Instant::now()),
+                _ = sweep.tick() => self.sweep(Instant::now()),
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,8 +16,8 @@ use super::{Logins, Who};
 use crate::observe::escape::Quoted;
 use crate::observe::tasks;
 
-/// An attempt that is under way, and may fail. Dropped, it has failed if it was put to the test, and
-/// never was if not.
+/// An attempt that is under way, and may fail. Dropped, it has failed if its secret was
+/// [shown](Entry::shown) to anybody, and never was if not.
 #[derive(Debug)]
 #[must_use = "dropped, it is no attempt any more"]
 pub struct Entry {
@@ -29,6 +30,8 @@ pub struct Entry {
     is_known: bool,
     delay: Duration,
     began: Option<Instant>,
+    /// Whoever judges the secret may have it by now.
+    is_shown: AtomicBool,
     is_over: bool,
 }
 
@@ -62,6 +65,7 @@ impl Entry {
             is_known: false,
             delay: Duration::ZERO,
             began: None,
+            is_shown: AtomicBool::new(false),
             is_over: false,
         }
     }
@@ -75,10 +79,16 @@ impl Entry {
         self.delay
     }
 
-    /// From here on the secret is put to the test: whoever leaves before the answer has failed, or else
-    /// guesses that take too long to be right would be free. To be called after the delay.
+    /// From here on it takes its time. To be called after the delay.
     pub fn begin(&mut self) {
         self.began = Some(Instant::now());
+    }
+
+    /// From here on the secret is put to the test: whoever leaves before the answer has failed, or else
+    /// guesses that take too long to be right would be free. Not before somebody is there to judge it:
+    /// a client that gives up on a dead upstream has guessed nothing.
+    pub fn shown(&self) {
+        self.is_shown.store(true, Ordering::Relaxed);
     }
 
     /// The account's own name, where the lookup has said one: what Zimbra counts a login by.
@@ -112,7 +122,7 @@ impl Entry {
 
     /// Nobody knows: the upstream or the lookup is down. Nothing was attempted then.
     pub fn unknown(mut self) {
-        self.began = None;
+        *self.is_shown.get_mut() = false;
     }
 
     fn fail(&mut self, now: Instant) -> Option<tokio::task::JoinHandle<()>> {
@@ -230,9 +240,9 @@ impl Drop for Entry {
             return;
         }
         let now = Instant::now();
-        match self.began {
-            Some(_) => drop(self.fail(now)),
-            None => self.logins.ledger().release(&self.claims, now),
+        match *self.is_shown.get_mut() {
+            true => drop(self.fail(now)),
+            false => self.logins.ledger().release(&self.claims, now),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! **In and out.** A server's [`Logins`] is made of its [`directives::Settings`] and of the [`Ledger`]
 //! that all servers and workers share and that outlives a reload. [`Logins::connected`] is asked before
 //! the greeting. [`Logins::before`] rules on an attempt and gives an [`Entry`]: the attempt is then
-//! under way, waits as long as [`Entry::delay`] says, is put to the test ([`Entry::begin`]), and ends
+//! under way, waits as long as [`Entry::delay`] says, is put to the test ([`Entry::begin`], [`Entry::shown`]), and ends
 //! as [`Entry::failed`], [`Entry::succeeded`] or [`Entry::unknown`]. Words for a [`Denied`] come from
 //! `login/*/refusal.rs`.
 //!

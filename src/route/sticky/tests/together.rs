@@ -249,3 +249,24 @@ async fn all_leases_are_renewed_in_time_however_many_there_are() {
         assert!(took >= budget.mul_f64(0.9) && took <= most, "{users} users: {took:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_goes_where_its_recipient_is_and_moves_nobody() {
+    let cache = Cache::memory();
+    let [mut one, mut two] = fleet(&cache, false);
+    let (at, _) = one.log_in("u").await;
+    let all = |node: &Node| node.servers.clone();
+    let follow = async |node: &Node| {
+        let servers = all(node);
+        let one =
+            |(name, stand): &(&'static str, Stand)| Candidate { name, weight: 1, stand: *stand };
+        let candidates: Vec<_> = servers.iter().map(one).collect();
+        let index = node.sticky.follow(MAIL, "u", &candidates).await.unwrap();
+        servers[index].0
+    };
+    assert_eq!((follow(&one).await, follow(&two).await), (at, at));
+    two.is(at, Stand::Shut);
+    assert_ne!(follow(&two).await, at, "it is not to be reached from here");
+    two.is(at, Stand::Open);
+    assert_eq!(two.place("u").await, Some((at, How::Lease)), "nothing has been written");
+}

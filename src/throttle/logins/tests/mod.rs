@@ -64,6 +64,7 @@ impl Node {
         };
         tokio::time::sleep(entry.delay()).await;
         entry.begin();
+        entry.shown();
         match is_right {
             true => match entry.succeeded().await {
                 Ok(()) => {

@@ -80,6 +80,7 @@ async fn a_hundred_guesses_at_once_are_no_more_than_five() {
                 return false;
             };
             entry.begin();
+            entry.shown();
             tokio::time::sleep(SECOND).await;
             entry.failed(RefusedBy::Upstream).await;
             true
@@ -100,6 +101,7 @@ async fn a_hundred_honest_logins_at_once_all_get_their_turn() {
             let mut entry = node.before("192.0.2.7", &format!("user{number}")).await.unwrap();
             assert_eq!(entry.delay(), Duration::ZERO);
             entry.begin();
+            entry.shown();
             tokio::time::sleep(SECOND / 10).await;
             entry.succeeded().await.unwrap();
         });
@@ -241,12 +243,14 @@ async fn who_leaves_before_the_answer_has_failed_and_before_the_test_has_not() {
         drop(node.before("192.0.2.7", "mrose").await.unwrap());
         let mut entry = node.before("192.0.2.7", "mrose").await.unwrap();
         entry.begin();
+        entry.shown();
         entry.unknown();
     }
     let mut tested = 0;
     for _ in 0..50 {
         if let Ok(mut entry) = node.before("192.0.2.7", "mrose").await {
             entry.begin();
+            entry.shown();
             tested += 1;
         }
     }
@@ -386,6 +390,7 @@ async fn a_failure_is_answered_when_an_upstreams_would_be() {
     let wait = async |by, takes: Duration| {
         let mut entry = node.before("127.0.0.1", "").await.unwrap();
         entry.begin();
+        entry.shown();
         tokio::time::sleep(takes).await;
         takes + entry.failed(by).await
     };
@@ -394,6 +399,22 @@ async fn a_failure_is_answered_when_an_upstreams_would_be() {
     assert!(near(wait(RefusedBy::Upstream, 2 * SECOND).await, 2.2));
     assert!(near(wait(RefusedBy::Us, Duration::ZERO).await, 2.2));
     assert!(node.logins.says_ours(Kind::BadCredentials) && !node.logins.says_ours(Kind::Forbidden));
+}
+
+/// Else a server that hangs would have shut all its users out by the time it is back.
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_before_anybody_has_seen_the_secret_has_not_failed() {
+    let node = node(STRICT);
+    for _ in 0..50 {
+        let mut entry = node.before("192.0.2.7", "mrose").await.unwrap();
+        entry.begin();
+    }
+    for _ in 0..5 {
+        let mut entry = node.before("192.0.2.7", "mrose").await.unwrap();
+        entry.begin();
+        entry.shown();
+    }
+    assert!(node.before("192.0.2.7", "mrose").await.is_err(), "five have seen it");
 }
 
 /// Sessions are moved from one worker to another by nobody, and yet their types allow it.
