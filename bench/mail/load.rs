@@ -21,7 +21,6 @@ use tokio_rustls::TlsConnector;
 
 use crate::{Result, submission, tls};
 
-const USERS: u64 = 1_000;
 /// How much of a message is taken at once.
 const GULP: usize = 256 << 10;
 /// How many idle sessions log in at the same time.
@@ -47,6 +46,9 @@ pub struct Args {
     /// End after so many seconds
     #[arg(long)]
     pub seconds: Option<f64>,
+    /// So many users take turns
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub users: u64,
     /// Come back with the ticket of last time
     #[arg(long)]
     pub resume: bool,
@@ -152,10 +154,10 @@ async fn client(crowd: Rc<Crowd>) -> Result<Vec<Session>> {
             }
             session.stream.shutdown().await?;
         } else if crowd.args.work == Work::Submit {
-            session.submit(turn % USERS).await?;
+            session.submit(turn % crowd.args.users).await?;
             crowd.did(began, submission::SIZE as u64);
         } else {
-            session.log_in(turn % USERS).await?;
+            session.log_in(turn % crowd.args.users).await?;
         }
         if matches!(crowd.args.work, Work::Login | Work::Handshake | Work::Idle) {
             crowd.did(began, 0);

@@ -15,6 +15,8 @@
     reason = "no worker of gatepost runs here; the bans guard its sessions"
 )]
 
+mod counted;
+mod gatepost;
 mod load;
 mod measure;
 mod mock;

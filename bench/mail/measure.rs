@@ -13,8 +13,11 @@ use tokio::time::{sleep, timeout};
 use crate::peers::Peer;
 use crate::{Result, spent};
 
-/// No load takes longer: the slowest, 8,000 logins over TLS through a slow proxy, takes a tenth of it.
+/// No load takes longer: the slowest, 8,000 logins over TLS through a slow proxy, takes a tenth of it. Loads of more
+/// logins have longer.
 const LONGEST: Duration = Duration::from_secs(120);
+/// No proxy is slower.
+const LOGINS_A_SECOND: u64 = 1_000;
 /// The proxy notices that its clients have left.
 const AFTERWARDS: Duration = Duration::from_millis(100);
 /// Until an idle session is really idle: what was allocated for its login has been given back.
@@ -28,7 +31,15 @@ pub enum Unit {
     UsPerRoundTrip,
     UsPerHandshake,
     KibPerSession,
+    BytesPerRoute,
     MsLatency,
+}
+
+impl Unit {
+    /// Memory that other work has left behind would bend it.
+    pub const fn is_memory(self) -> bool {
+        matches!(self, Self::KibPerSession | Self::BytesPerRoute)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +53,17 @@ pub struct Measure {
     clients: u64,
     bound: Bound,
     resume: bool,
+    users: u64,
+    /// Logins before what counts.
+    warm_up: Option<WarmUp>,
+    /// Measured only if it is asked for by its name.
+    pub on_demand: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WarmUp {
+    count: u64,
+    users: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,21 +80,43 @@ const fn row(
     clients: u64,
     bound: Bound,
 ) -> Measure {
-    Measure { name, unit, goal, work, tls: false, clients, bound, resume: false }
+    Measure {
+        name,
+        unit,
+        goal,
+        work,
+        tls: false,
+        clients,
+        bound,
+        resume: false,
+        users: USERS,
+        warm_up: None,
+        on_demand: false,
+    }
 }
 
 const fn over_tls(row: Measure) -> Measure {
     Measure { tls: true, ..row }
 }
 
+const fn on_demand(row: Measure, users: u64, warm_up: WarmUp) -> Measure {
+    Measure { users, warm_up: Some(warm_up), on_demand: true, ..row }
+}
+
 const fn resumed(row: Measure) -> Measure {
     Measure { resume: true, ..row }
 }
 
+/// How many users take turns where nothing depends on it.
+const USERS: u64 = 1_000;
+/// So many that a gatepost with room for 200 routes does not know them.
+const MANY: u64 = 16_000;
+const MILLION: u64 = 1_000_000;
+
 use Bound::{Count, Seconds};
 use Unit::{
-    KibPerSession, MsLatency, MsPerLogin, MsPerMessage, SecondsPerGb, UsPerHandshake,
-    UsPerRoundTrip,
+    BytesPerRoute, KibPerSession, MsLatency, MsPerLogin, MsPerMessage, SecondsPerGb,
+    UsPerHandshake, UsPerRoundTrip,
 };
 
 pub const ALL: &[Measure] = &[
@@ -96,10 +140,21 @@ pub const ALL: &[Measure] = &[
     row("idle-plain", KibPerSession, Some(0.40), "idle", 1, Count(5_000)),
     over_tls(row("idle-tls", KibPerSession, Some(0.42), "idle", 1, Count(5_000))),
     over_tls(row("latency-tls", MsLatency, None, "login", 1, Count(50))),
+    on_demand(
+        row("route-login", MsPerLogin, None, "login", 256, Count(MANY)),
+        MANY,
+        WarmUp { count: MANY, users: MANY },
+    ),
+    // The same number of logins by few users: what the sessions themselves leave behind is there before.
+    on_demand(
+        row("route-memory", BytesPerRoute, None, "login", 256, Count(MILLION)),
+        MILLION,
+        WarmUp { count: MANY, users: USERS },
+    ),
 ];
 
 impl Measure {
-    /// A tenth of the work, to see whether everything runs.
+    /// An eighth of the work, to see whether everything runs.
     pub const fn quick(self) -> Self {
         let bound = match self.bound {
             Count(count) if count < 1_000 => Count(count),
@@ -107,6 +162,21 @@ impl Measure {
             Seconds(_) => Seconds(0.5),
         };
         Self { bound, ..self }
+    }
+
+    /// What is played before it and does not count.
+    pub fn warm_up(&self) -> Option<Self> {
+        let WarmUp { count, users } = self.warm_up?;
+        Some(Self { bound: Count(count), users, warm_up: None, ..*self })
+    }
+
+    pub const fn longest(&self) -> Duration {
+        match self.bound {
+            Count(count) if count / LOGINS_A_SECOND > LONGEST.as_secs() => {
+                Duration::from_secs(count / LOGINS_A_SECOND)
+            }
+            _ => LONGEST,
+        }
     }
 
     /// What the clients' side of it is started with.
@@ -121,6 +191,7 @@ impl Measure {
             vec!["load".to_owned(), self.work.to_owned(), "--to".to_owned(), at.to_string()];
         let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
         say("--clients", self.clients.to_string());
+        say("--users", self.users.to_string());
         match self.bound {
             Count(count) => say("--count", count.to_string()),
             Seconds(seconds) => say("--seconds", seconds.to_string()),
@@ -134,17 +205,28 @@ impl Measure {
     }
 
     /// Lets the clients loose on `peer` and says what it cost in the measure's unit.
-    pub async fn take(&self, peer: &Peer, bench: &Path, load: &[String]) -> Result<f64> {
+    pub async fn take(&self, peer: &Peer, bench: &Path, load: &[String]) -> Result<Figure> {
         let pid = peer.pid()?;
         match self.unit {
             KibPerSession => self.memory(pid, bench, load).await,
-            MsLatency => Ok(play(bench, load).await?.p50 * 1e3),
+            BytesPerRoute => {
+                sleep(SETTLED).await;
+                let before = spent::pss(pid)?;
+                let did = play(bench, load, self.longest()).await?;
+                sleep(SETTLED).await;
+                let more = spent::pss(pid)?.saturating_sub(before);
+                Ok(Figure { cost: (more * 1024) as f64 / did.done, did })
+            }
+            MsLatency => {
+                let did = play(bench, load, self.longest()).await?;
+                Ok(Figure { cost: did.p50 * 1e3, did })
+            }
             _ => {
                 let before = spent::cpu(pid);
-                let did = play(bench, load).await?;
+                let did = play(bench, load, self.longest()).await?;
                 sleep(AFTERWARDS).await;
                 let cost = spent::cpu(pid).saturating_sub(before).as_secs_f64();
-                Ok(self.per_unit(cost, &did))
+                Ok(Figure { cost: self.per_unit(cost, &did), did })
             }
         }
     }
@@ -154,12 +236,12 @@ impl Measure {
             MsPerLogin | MsPerMessage => cost * 1e3 / did.done,
             SecondsPerGb => cost * 1e9 / did.bytes,
             UsPerRoundTrip | UsPerHandshake => cost * 1e6 / did.done,
-            KibPerSession | MsLatency => cost,
+            KibPerSession | BytesPerRoute | MsLatency => cost,
         }
     }
 
     /// How much the peer has grown with the sessions that lie idle, for each.
-    async fn memory(&self, pid: i32, bench: &Path, load: &[String]) -> Result<f64> {
+    async fn memory(&self, pid: i32, bench: &Path, load: &[String]) -> Result<Figure> {
         let before = spent::pss(pid)?;
         let mut clients = start(bench, load)?;
         let mut output = BufReader::new(clients.stdout.take().ok_or("no output")?);
@@ -175,16 +257,26 @@ impl Measure {
         let after = spent::pss(pid)?;
         // The end of its input sends the clients home.
         drop(clients.stdin.take());
-        let did = finish(clients, output).await?;
-        Ok((after.saturating_sub(before)) as f64 / did.done)
+        let did = finish(clients, output, LONGEST).await?;
+        Ok(Figure { cost: after.saturating_sub(before) as f64 / did.done, did })
     }
 }
 
+/// What one measure of one peer came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// In the measure's unit.
+    pub cost: f64,
+    pub did: Did,
+}
+
 /// What the clients have done, in their own words.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Did {
     pub done: f64,
     pub bytes: f64,
+    /// On the clock.
+    pub seconds: f64,
     pub p50: f64,
 }
 
@@ -198,31 +290,36 @@ fn start(bench: &Path, load: &[String]) -> Result<Child> {
     Ok(command?)
 }
 
-pub async fn play(bench: &Path, load: &[String]) -> Result<Did> {
+pub async fn play(bench: &Path, load: &[String], longest: Duration) -> Result<Did> {
     let mut clients = start(bench, load)?;
     let output = BufReader::new(clients.stdout.take().ok_or("no output")?);
-    finish(clients, output).await
+    finish(clients, output, longest).await
 }
 
 async fn finish(
     mut clients: Child,
     mut output: BufReader<tokio::process::ChildStdout>,
+    longest: Duration,
 ) -> Result<Did> {
     let mut said = String::new();
     let all = async {
         output.read_to_string(&mut said).await?;
         clients.wait().await
     };
-    let ended = timeout(LONGEST, all).await.map_err(|_| "the clients take too long")??;
+    let ended = timeout(longest, all).await.map_err(|_| "the clients take too long")??;
     let said: HashMap<&str, f64> = said
         .split_whitespace()
         .filter_map(|word| word.split_once('='))
         .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
         .collect();
-    match (ended.success(), said.get("done"), said.get("bytes"), said.get("p50")) {
-        (true, Some(done), Some(bytes), Some(p50)) => {
-            Ok(Did { done: *done, bytes: *bytes, p50: *p50 })
-        }
-        _ => Err("the clients failed (see above)".into()),
+    let word = |name| said.get(name).copied().ok_or("the clients failed (see above)");
+    if !ended.success() {
+        return Err("the clients failed (see above)".into());
     }
+    Ok(Did {
+        done: word("done")?,
+        bytes: word("bytes")?,
+        seconds: word("seconds")?,
+        p50: word("p50")?,
+    })
 }

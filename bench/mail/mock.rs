@@ -36,6 +36,9 @@ pub struct Args {
     /// Where IMAP is served in the clear
     #[arg(long)]
     imap: SocketAddr,
+    /// Where it is served besides
+    #[arg(long)]
+    twin: Option<SocketAddr>,
     /// Where IMAP is served over TLS
     #[arg(long, requires = "certificate")]
     imaps: Option<SocketAddr>,
@@ -48,7 +51,7 @@ pub struct Args {
     /// The folder with cert.pem and key.pem
     #[arg(long)]
     certificate: Option<PathBuf>,
-    /// Where auth_http is answered with the address of --imap
+    /// Where auth_http and Zimbra's lookup are answered with the address of --imap
     #[arg(long)]
     auth: Option<SocketAddr>,
     /// What a client hears first
@@ -69,6 +72,7 @@ pub async fn serve(args: Args) -> Result<()> {
     LazyLock::force(&MESSAGE);
     let greeting: Rc<str> = format!("{}\r\n", args.greeting).into();
     let mut listeners = vec![(args.imap, Speaks::Imap(Rc::clone(&greeting)))];
+    listeners.extend(args.twin.map(|at| (at, Speaks::Imap(Rc::clone(&greeting)))));
     if let (Some(at), Some(folder)) = (args.imaps, &args.certificate) {
         let config: std::sync::Arc<ServerConfig> = tls::server(folder)?;
         listeners.push((at, Speaks::Imaps(greeting, config.into())));
@@ -258,22 +262,26 @@ fn answer(command: &[u8], waits: &mut Option<Vec<u8>>, reply: &mut Vec<u8>) -> M
     more
 }
 
-/// nginx's protocol: a GET with the login in its header, an answer in the header.
+/// nginx's protocol, and Zimbra's: a GET with the login in its header, an answer in the header. nginx asks by HTTP/1.0
+/// and reads to the end; whoever asks by HTTP/1.1 keeps the connection.
 async fn auth(mut stream: TcpStream, answer: &str) -> std::io::Result<()> {
-    let mut request = Vec::with_capacity(512);
+    let mut request = Vec::with_capacity(1024);
     loop {
         if request.len() > LONGEST || stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
         while let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+            let head = &request[..end];
             stream.write_all(answer.as_bytes()).await?;
-            // nginx asks by HTTP/1.0 and reads to the end.
-            let first = head.lines().next().unwrap_or_default();
-            if first.ends_with("http/1.0") || head.contains("\r\nconnection: close") {
+            if head.split(|byte| *byte == b'\r').any(ends_connection) {
                 return stream.shutdown().await;
             }
             request.drain(..end + 4);
         }
     }
+}
+
+fn ends_connection(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.ends_with(b" HTTP/1.0") || line.eq_ignore_ascii_case(b"connection: close")
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::gatepost::Setup;
 use crate::{Result, spent, tls};
 
 /// Starting and stopping take this long at the most.
@@ -28,7 +29,7 @@ pub enum Kind {
     /// nginx's mail proxy, with this `proxy_buffer` or its own.
     Nginx { buffer: Option<String> },
     /// gatepost, or another build of it.
-    Gatepost { program: PathBuf, imap_id: bool, main: String, mail: String },
+    Gatepost(Setup),
 }
 
 /// What stands behind and around every peer.
@@ -38,10 +39,14 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// The mail server's port.
     pub mock: u16,
+    /// Another port of its, for who has two servers to choose from.
+    pub mock_twin: u16,
     /// Its port for SMTP.
     pub mock_smtp: u16,
-    /// The port of an `auth_http` responder outside nginx; nginx answers itself without it.
-    pub auth: Option<u16>,
+    /// Where it answers lookups.
+    pub handler: u16,
+    /// nginx asks it as well; nginx answers itself without it.
+    pub auth_by_mock: bool,
     /// This program.
     pub bench: PathBuf,
     pub greeting: Option<String>,
@@ -58,7 +63,17 @@ pub struct Peer {
     pub smtps: SocketAddr,
     /// What starts it, for whoever wants to do so by hand.
     pub line: Vec<String>,
+    /// Where it tells its figures.
+    pub metrics: Option<SocketAddr>,
     folder: PathBuf,
+    running: Option<Child>,
+    /// Its cache, which is not counted as the peer.
+    memcached: Option<Memcached>,
+}
+
+#[derive(Debug)]
+struct Memcached {
+    at: SocketAddr,
     running: Option<Child>,
 }
 
@@ -78,14 +93,16 @@ impl Peer {
             smtps: free_port()?,
         };
         let here = folder.display().to_string();
+        let (mut memcached, mut metrics) = (None, None);
         let line = match kind {
-            Kind::Direct => mock_line(around, &ports, true, None),
+            Kind::Direct => mock_line(around, &ports, true),
             Kind::Nginx { buffer } => {
                 fs::write(folder.join("nginx.conf"), nginx(&ports, buffer.as_deref(), around)?)?;
                 let words = ["nginx", "-p", &here, "-c", "nginx.conf"];
                 words.map(str::to_owned).to_vec()
             }
-            Kind::Gatepost { program, imap_id, main, mail } => {
+            Kind::Gatepost(setup) => {
+                let program = &setup.program;
                 if !program.is_file() {
                     return Err(format!(
                         "{}: no such program; build it or name it by --gatepost",
@@ -93,10 +110,12 @@ impl Peer {
                     )
                     .into());
                 }
-                let id = if *imap_id { "on" } else { "off" };
+                setup.write_key(&folder)?;
+                memcached = setup.memcached.then(free_port).transpose()?.map(local);
+                metrics = setup.metrics.then(free_port).transpose()?.map(local);
                 fs::write(
                     folder.join("gatepost.conf"),
-                    gatepost(&ports, id, (main, mail), around),
+                    setup.configuration(&ports, memcached, metrics, around),
                 )?;
                 let program = fs::canonicalize(program)?.display().to_string();
                 let words = [&program, "-p", &here, "-c", "gatepost.conf"];
@@ -110,8 +129,10 @@ impl Peer {
             smtp: local(ports.smtp),
             smtps: local(ports.smtps),
             line,
+            metrics,
             folder,
             running: None,
+            memcached: memcached.map(|at| Memcached { at, running: None }),
         })
     }
 
@@ -120,7 +141,7 @@ impl Peer {
         let folder = around.folder.join("mock");
         fs::create_dir_all(&folder)?;
         let ports = Ports { plain: around.mock, tls: 0, smtp: around.mock_smtp, smtps: 0 };
-        let line = mock_line(around, &ports, false, around.auth);
+        let line = mock_line(around, &ports, false);
         let (at, smtp) = (local(around.mock), local(around.mock_smtp));
         Ok(Self {
             name: "mock".to_owned(),
@@ -129,13 +150,18 @@ impl Peer {
             smtp,
             smtps: smtp,
             line,
+            metrics: None,
             folder,
             running: None,
+            memcached: None,
         })
     }
 
     /// Starts the peer and waits until it accepts.
     pub async fn start(&mut self) -> Result<()> {
+        if let Some(memcached) = &mut self.memcached {
+            memcached.start().await?;
+        }
         let output = fs::File::create(self.folder.join("output.log"))?;
         let child = Command::new(&self.line[0])
             .args(&self.line[1..])
@@ -160,8 +186,16 @@ impl Peer {
         Ok(())
     }
 
-    /// Ends the peer: TERM, and KILL if it will not.
+    /// Ends the peer, and its cache with it: TERM, and KILL if it will not.
     pub async fn stop(&mut self) -> Result<()> {
+        let stopped = self.stop_itself().await;
+        match &mut self.memcached {
+            Some(memcached) => stopped.and(memcached.stop().await),
+            None => stopped,
+        }
+    }
+
+    async fn stop_itself(&mut self) -> Result<()> {
         let Some(mut child) = self.running.take() else { return Ok(()) };
         if let Some(pid) = pid(&child) {
             kill(Pid::from_raw(pid), Signal::SIGTERM)?;
@@ -208,6 +242,44 @@ impl Peer {
     }
 }
 
+impl Memcached {
+    /// Starts it, empty, and waits until it accepts.
+    async fn start(&mut self) -> Result<()> {
+        let port = self.at.port().to_string();
+        // As much as a million routes want; unlike its default, one thread, as the mock and the clients have.
+        let words = ["-U", "0", "-l", "127.0.0.1", "-p", &port, "-m", "1024", "-t", "1"];
+        let child = Command::new("memcached")
+            .args(words)
+            // It will not be root, and asks nobody for more than it has.
+            .args(["-u", "nobody"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("memcached: {error}: apt-get install memcached"))?;
+        self.running = Some(child);
+        let late = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.at).await.is_err() {
+            let ended = self.running.as_mut().map_or(Ok(None), Child::try_wait)?;
+            if ended.is_some() || Instant::now() > late {
+                return Err(format!("memcached does not listen on {}", self.at).into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.running.take() else { return Ok(()) };
+        if let Some(pid) = pid(&child) {
+            kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        }
+        if timeout(PATIENCE, child.wait()).await.is_err() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+}
+
 fn pid(child: &Child) -> Option<i32> {
     child.id().and_then(|pid| i32::try_from(pid).ok())
 }
@@ -233,30 +305,27 @@ pub fn free_port() -> Result<u16> {
 }
 
 /// Where a peer listens.
-struct Ports {
-    plain: u16,
-    tls: u16,
-    smtp: u16,
-    smtps: u16,
+pub struct Ports {
+    pub plain: u16,
+    pub tls: u16,
+    pub smtp: u16,
+    pub smtps: u16,
 }
 
-fn mock_line(
-    around: &Surroundings,
-    ports: &Ports,
-    over_tls: bool,
-    auth: Option<u16>,
-) -> Vec<String> {
+/// The mock that is measured itself (`alone`), or the one behind everybody else.
+fn mock_line(around: &Surroundings, ports: &Ports, alone: bool) -> Vec<String> {
     let mut line = vec![around.bench.display().to_string(), "mock".to_owned()];
     let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
     say("--imap", local(ports.plain).to_string());
     say("--smtp", local(ports.smtp).to_string());
     say("--certificate", around.folder.display().to_string());
-    if over_tls {
+    if alone {
         say("--imaps", local(ports.tls).to_string());
         say("--smtps", local(ports.smtps).to_string());
     }
-    if let Some(port) = auth {
-        say("--auth", local(port).to_string());
+    if !alone {
+        say("--twin", local(around.mock_twin).to_string());
+        say("--auth", local(around.handler).to_string());
     }
     if let Some(greeting) = &around.greeting {
         say("--greeting", greeting.clone());
@@ -274,7 +343,7 @@ fn nginx(ports: &Ports, buffer: Option<&str>, around: &Surroundings) -> Result<S
         .ok_or("nginx has no mail module: apt-get install nginx-light libnginx-mod-mail")?;
     let own = free_port()?;
     let (mock, files, module) = (around.mock, around.files, module.display());
-    let auth = around.auth.unwrap_or(own);
+    let auth = if around.auth_by_mock { around.handler } else { own };
     let buffer = buffer.map(|size| format!("proxy_buffer {size};")).unwrap_or_default();
     let name = tls::NAME;
     Ok(format!(
@@ -331,44 +400,4 @@ mail {{
 }}
 "
     ))
-}
-
-fn gatepost(ports: &Ports, id: &str, (main, mail): (&str, &str), around: &Surroundings) -> String {
-    let Ports { plain, tls, smtp, smtps } = ports;
-    let (mock, mock_smtp, files, name) = (around.mock, around.mock_smtp, around.files, tls::NAME);
-    format!(
-        "daemon off;
-pid run/gatepost.pid;
-error_log logs/error.log error;
-worker_processes 2;
-worker_rlimit_nofile {files};
-{main}
-events {{ worker_connections 16384; }}
-mail {{
-    server_name {name};
-    access_log off;
-    imap_capabilities IMAP4rev1 IDLE;
-    route {{ default mock; }}
-    upstream mock {{ server 127.0.0.1:{mock}; proxy_issue_imap_id {id}; }}
-    ssl_certificate cert.pem;
-    ssl_certificate_key key.pem;
-    proxy_ssl off;
-    {mail}
-    server {{ listen 127.0.0.1:{plain}; protocol imap; }}
-    server {{ listen 127.0.0.1:{tls} ssl; protocol imap; }}
-    server {{
-        listen 127.0.0.1:{smtp};
-        protocol smtp;
-        route {{ default 127.0.0.1:{mock_smtp}; }}
-        xclient off;
-    }}
-    server {{
-        listen 127.0.0.1:{smtps} ssl;
-        protocol smtp;
-        route {{ default 127.0.0.1:{mock_smtp}; }}
-        xclient off;
-    }}
-}}
-"
-    )
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use crate::measure::{self, Measure, Unit};
+use crate::gatepost::{self, Setup};
+use crate::measure::{self, Did, Figure, Measure, Unit};
 use crate::peers::{Kind, Peer, Surroundings, free_port};
-use crate::{Result, syscalls, table, tls};
+use crate::{Result, counted, syscalls, table, tls};
 
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// How often everything is measured; the median counts
     #[arg(long, default_value_t = 5)]
@@ -16,10 +18,12 @@ pub struct Args {
     /// One round with an eighth of the work, to see whether everything runs
     #[arg(long)]
     quick: bool,
-    /// Measure only these; the beginning of a name takes all that begin so (login, fetch-tls, noop, handshake, idle, …)
+    /// Measure only these; the beginning of a name takes all that begin so (login, fetch-tls, noop, handshake, idle, …).
+    /// `route-login` and `route-memory` are measured only if they are asked for
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Who is measured: direct, nginx, nginx-64k, gatepost, gatepost-id (tells the upstream who the client is)
+    /// Who is measured: direct, nginx, nginx-64k, gatepost, and others of the same program that are set up otherwise:
+    /// gatepost-id, -unthrottled, -throttled, -strangers, -lookup, -hit, -shared, -sticky
     #[arg(long, value_delimiter = ',', default_value = "direct,nginx,gatepost")]
     peers: Vec<String>,
     /// The program to measure
@@ -68,8 +72,10 @@ pub async fn run(args: Args) -> Result<()> {
     let around = Surroundings {
         folder: folder.path().to_owned(),
         mock: free_port()?,
+        mock_twin: free_port()?,
         mock_smtp: free_port()?,
-        auth: args.auth_by_mock.then(free_port).transpose()?,
+        handler: free_port()?,
+        auth_by_mock: args.auth_by_mock,
         bench: std::env::current_exe()?,
         greeting: args.greeting.clone(),
         files: nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?.1,
@@ -99,12 +105,24 @@ pub async fn run(args: Args) -> Result<()> {
         }
         writeln!(out, "# kept: {}", folder.keep().display())?;
     }
-    writeln!(out, "\n{}", table::render(&measures, &names, &measured?, args.syscalls))?;
+    let measured = measured?;
+    writeln!(out, "\n{}", table::render(&measures, &names, &measured, args.syscalls))?;
+    for ((measure, peer), words) in &measured.notes {
+        writeln!(out, "{measure}, {peer}, of logins: {words}")?;
+    }
     stopped
 }
 
-/// What was measured, by measure and peer: one figure a round.
-pub type Measured = BTreeMap<(&'static str, String), Vec<f64>>;
+/// What was measured, by measure and peer.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// One figure a round.
+    pub figures: BTreeMap<Which, Vec<Figure>>,
+    /// What the peer itself has counted, in the last round.
+    notes: BTreeMap<Which, String>,
+}
+
+pub type Which = (&'static str, String);
 
 async fn measure_all(
     args: &Args,
@@ -118,7 +136,7 @@ async fn measure_all(
     let peers = &mut peers[1..];
     let rounds = if args.quick || args.syscalls { 1 } else { args.rounds };
     let count = peers.len();
-    let mut measured = Measured::new();
+    let mut measured = Measured::default();
     for round in 0..rounds {
         for (number, measure) in measures.iter().enumerate() {
             // Whoever comes first finds another machine than whoever comes last: take turns at that as well.
@@ -131,15 +149,19 @@ async fn measure_all(
                     peer.name
                 ));
                 // Memory that other work has left behind is not the idle sessions'.
-                if measure.unit == Unit::KibPerSession {
+                if measure.unit.is_memory() {
                     peer.stop().await?;
                     peer.start().await?;
                 }
                 let figure = one(args, measure, peer, around).await;
-                let figure = figure.map_err(|error| {
+                let (figure, words) = figure.map_err(|error| {
                     format!("{}, {}: {error}\n{}", measure.name, peer.name, peer.said())
                 })?;
-                measured.entry((measure.name, peer.name.clone())).or_default().push(figure);
+                let which = (measure.name, peer.name.clone());
+                measured.figures.entry(which.clone()).or_default().push(figure);
+                if !words.is_empty() {
+                    measured.notes.insert(which, words);
+                }
             }
         }
     }
@@ -154,14 +176,36 @@ fn progress(line: &str) {
     }
 }
 
-async fn one(args: &Args, measure: &Measure, peer: &Peer, around: &Surroundings) -> Result<f64> {
-    let load = measure.load(peer, &around.folder, args.post_quantum);
-    if !args.syscalls {
-        return measure.take(peer, &around.bench, &load).await;
+/// What it cost, and what the peer itself has counted meanwhile.
+async fn one(
+    args: &Args,
+    measure: &Measure,
+    peer: &Peer,
+    around: &Surroundings,
+) -> Result<(Figure, String)> {
+    let line = |measure: &Measure| measure.load(peer, &around.folder, args.post_quantum);
+    let load = line(measure);
+    if let Some(before) = measure.warm_up() {
+        measure::play(&around.bench, &line(&before), before.longest()).await?;
     }
-    let report = around.folder.join(format!("{}-{}.strace", measure.name, peer.name));
-    let (calls, did) = syscalls::count(peer, &around.bench, &load, &report).await?;
-    Ok(calls / did.done)
+    let before = counts(peer).await?;
+    let figure = if args.syscalls {
+        let report = around.folder.join(format!("{}-{}.strace", measure.name, peer.name));
+        let load = (&*load, measure.longest());
+        let (calls, did) = syscalls::count(peer, &around.bench, load, &report).await?;
+        Figure { cost: calls / did.done, did }
+    } else {
+        measure.take(peer, &around.bench, &load).await?
+    };
+    let Did { done, .. } = figure.did;
+    Ok((figure, counted::shares(&before, &counts(peer).await?, done)))
+}
+
+async fn counts(peer: &Peer) -> Result<counted::Counts> {
+    match peer.metrics {
+        Some(at) => counted::read(at).await,
+        None => Ok(counted::Counts::new()),
+    }
 }
 
 fn chosen(args: &Args) -> Result<Vec<Measure>> {
@@ -176,32 +220,38 @@ fn chosen(args: &Args) -> Result<Vec<Measure>> {
         .into());
     }
     let wanted = |one: &&Measure| {
-        args.only.is_empty() || args.only.iter().any(|name| one.name.starts_with(name.as_str()))
+        let named = args.only.iter().any(|name| one.name.starts_with(name.as_str()));
+        named || (args.only.is_empty() && !one.on_demand)
     };
     // Nothing happens in an idle session, and a lone client's wait is no call.
-    let counts = |one: &&Measure| {
-        !args.syscalls || !matches!(one.unit, Unit::KibPerSession | Unit::MsLatency)
-    };
+    let counts =
+        |one: &&Measure| !args.syscalls || !(one.unit.is_memory() || one.unit == Unit::MsLatency);
     let quick = |one: &Measure| if args.quick || args.syscalls { one.quick() } else { *one };
     Ok(measure::ALL.iter().filter(wanted).filter(counts).map(quick).collect())
 }
 
 fn kinds(args: &Args) -> Result<Vec<(String, Kind)>> {
-    let gatepost = |program: &Path, imap_id: bool, more: &str| Kind::Gatepost {
-        program: program.to_owned(),
-        imap_id,
-        main: format!("{}\n{more}", args.main),
-        mail: args.mail.clone(),
+    let gatepost = |program: &Path, more: &str, setup: Setup| {
+        let main = format!("{}\n{more}", args.main);
+        let mail = format!("{}\n    {}", setup.mail, args.mail);
+        Kind::Gatepost(Setup { program: program.to_owned(), main, mail, ..setup })
     };
     let mut kinds = Vec::new();
     for name in &args.peers {
-        let kind = match name.as_str() {
-            "direct" => Kind::Direct,
-            "nginx" => Kind::Nginx { buffer: None },
-            "nginx-64k" => Kind::Nginx { buffer: Some("64k".to_owned()) },
-            "gatepost" => gatepost(&args.gatepost, false, ""),
-            "gatepost-id" => gatepost(&args.gatepost, true, ""),
-            stray => return Err(format!("no peer is called {stray:?}").into()),
+        let kind = match (name.as_str(), Setup::named(name)) {
+            ("direct", _) => Kind::Direct,
+            ("nginx", _) => Kind::Nginx { buffer: None },
+            ("nginx-64k", _) => Kind::Nginx { buffer: Some("64k".to_owned()) },
+            (_, Some(setup)) => gatepost(&args.gatepost, "", setup),
+            (stray, None) => {
+                let known: Vec<String> =
+                    gatepost::NAMES.iter().map(|(name, what)| format!("{name}: {what}")).collect();
+                return Err(format!(
+                    "no peer is called {stray:?}; there are direct, nginx, nginx-64k and\n{}",
+                    known.join("\n")
+                )
+                .into());
+            }
         };
         kinds.push((name.clone(), kind));
     }
@@ -209,7 +259,7 @@ fn kinds(args: &Args) -> Result<Vec<(String, Kind)>> {
         let (name, what) =
             also.split_once('=').ok_or_else(|| format!("--also {also:?}: no NAME=PROGRAM"))?;
         let (program, more) = what.split_once(';').unwrap_or((what, ""));
-        kinds.push((name.to_owned(), gatepost(Path::new(program), false, more)));
+        kinds.push((name.to_owned(), gatepost(Path::new(program), more, Setup::default())));
     }
     Ok(kinds)
 }

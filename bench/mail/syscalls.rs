@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,7 +19,7 @@ use crate::{Result, spent};
 pub async fn count(
     peer: &Peer,
     bench: &Path,
-    load: &[String],
+    (load, longest): (&[String], Duration),
     report: &Path,
 ) -> Result<(f64, Did)> {
     let family = spent::family(peer.pid()?);
@@ -38,7 +39,7 @@ pub async fn count(
         let line = lines.next_line().await?.ok_or("strace could not attach")?;
         attached += usize::from(line.contains("attached"));
     }
-    let did = play(bench, load).await?;
+    let did = play(bench, load, longest).await?;
     let pid = child.id().ok_or("strace has ended")?;
     kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGINT)?;
     while lines.next_line().await?.is_some() {}
