@@ -53,6 +53,7 @@ pub mod testing {
             (b'p', crate::tls::pem::hold_for_any),
             (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
+            (b'R', crate::observe::rotate::hold_for_any),
             (b'f', crate::observe::format::hold_for_any),
             (b't', crate::throttle::hold_for_any),
             (b'i', crate::throttle::logins::directives::hold_for_any),

@@ -22,6 +22,7 @@
 //! main thread alone may still read keys, write logs and bind low ports (`docs/decisions/0008`).
 
 mod control;
+pub mod diag;
 mod directives;
 mod figures;
 mod fleet;
@@ -36,6 +37,7 @@ mod ops;
 mod pid;
 mod privilege;
 pub mod registry;
+mod rotation;
 mod run;
 mod start;
 mod upgrade;

@@ -26,6 +26,7 @@ use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
 use crate::net::listen::Socket;
 use crate::net::{Plain, errno};
+use crate::observe::log::levels;
 use crate::observe::{Level, Log, reopen_all, tasks};
 use crate::proxy;
 use crate::tls::certs::Identity;
@@ -178,6 +179,7 @@ impl Process {
         fleet.sticky.adopt(groups.iter().map(|group| group.described()));
         let groups = groups.iter().map(|group| &**group);
         fleet.follow(&model.state, &model.log, groups, model.patients);
+        self.kept.logs.follow(model.rotation, &model.log);
         self.log = model.log;
         self.identities = model.identities;
         tasks::on_panic(self.log.clone(), self.kept.metrics.clone());
@@ -187,6 +189,8 @@ impl Process {
             self.drain(old, false);
         } else {
             self.fleet = Some(fleet::attend(&self.kept));
+            let logs = Arc::clone(&self.kept.logs);
+            tasks::spawn("logs", tasks::keep_up("log files", move || Arc::clone(&logs).attend()));
             let workers = model.settings.workers;
             self.log.line(Level::Notice, None, format_args!("start {workers} workers"));
         }
@@ -312,7 +316,12 @@ impl Process {
             let path = model.settings.pid.display();
             self.log.line(Level::Error, None, format_args!("pid file \"{path}\": {error}"));
         }
-        self.serve(model).map_err(|error| one("starting the new generation", &error))
+        let done = self.serve(model).map_err(|error| one("starting the new generation", &error));
+        // What was set by hand is for as long as somebody looks.
+        if done.is_ok() && levels::clear() > 0 {
+            self.log.line(Level::Notice, None, "every log level is as configured again");
+        }
+        done
     }
 
     fn reopen(&self) {

@@ -28,6 +28,9 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
             }
         };
     }
+    if let Command::Diag(diag) = &command {
+        return super::diag::run(diag, options, found(options, control));
+    }
     let client = match found(options, control) {
         Ok(path) => Client::new(path),
         Err(words) => {

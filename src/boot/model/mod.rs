@@ -2,7 +2,7 @@
 
 mod site;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
+use super::rotation;
 use super::{Options, lookups, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
@@ -17,6 +18,7 @@ use crate::memcached::{Cache, directives as memcached};
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen};
 use crate::observe::format::Format;
+use crate::observe::rotate::Rules;
 use crate::observe::{Level, Log, Metrics, Target};
 use crate::proxy::directives::{self as proxy, SmtpLogin};
 use crate::proxy::kerberos::{self, Realms};
@@ -46,18 +48,27 @@ pub struct Kept {
     pub fleet: route::Fleet,
     /// Who has failed to log in, and how often.
     pub ledger: Ledger,
+    /// How log files are turned.
+    pub logs: Arc<rotation::Logs>,
     /// The next configuration that is built is the first to serve: what was kept before a restart is
     /// taken up. Nobody does that who only tests one.
     pub restores: Arc<AtomicBool>,
 }
 
+/// The section of networks that are let alone by order.
+const SPARED: &str = "login_whitelist";
+
 impl Kept {
     pub fn new() -> Self {
         let metrics = Metrics::new();
         let fleet = route::Fleet::new(Cache::off(), metrics.clone());
+        let ledger = Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics);
+        let store = fleet.store.clone();
+        ledger.keep_spared(move |spared| store.put(SPARED, &spared));
         Self {
-            ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
+            ledger,
             fleet,
+            logs: Arc::default(),
             restores: Arc::default(),
             metrics,
             certificates: Arc::new(Store::default()),
@@ -83,6 +94,7 @@ pub struct Plan {
     servers: Vec<Server>,
     lookups: Option<lookups::Plan>,
     error_log: Vec<(Target, Level)>,
+    rotation: Rules,
     /// Certificates that cannot be used, in words, and notes on what has no effect.
     pub complaints: Vec<String>,
     pub notes: Vec<String>,
@@ -120,6 +132,7 @@ pub struct Model {
     /// Where others ask for routes.
     pub windows: Vec<lookups::Window>,
     pub log: Log,
+    pub rotation: Rules,
     /// Whose certificates' ends are told.
     pub identities: Vec<Arc<Identity>>,
     /// Locks, maintenance, and where what must survive a restart is kept.
@@ -187,7 +200,25 @@ impl Plan {
         } else {
             main.fault_here("no \"mail\" block in configuration");
         }
-        Self { settings, tree, cache, state, servers, lookups, error_log, complaints, notes }
+        let asked = lookups.iter().flat_map(|plan: &lookups::Plan| plan.error_log.iter().flatten());
+        let mut files: BTreeSet<PathBuf> = logs::files(error_log.iter().chain(asked)).collect();
+        for server in &servers {
+            files.extend(logs::files(server.error_log.iter().flatten()));
+            files.extend(logs::files(&server.access_log));
+        }
+        let rotation = rotation::read(&main, prefix, &files);
+        Self {
+            settings,
+            tree,
+            cache,
+            state,
+            servers,
+            lookups,
+            error_log,
+            rotation,
+            complaints,
+            notes,
+        }
     }
 
     /// Opens the logs, and puts together what sessions need.
@@ -195,6 +226,7 @@ impl Plan {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
         if kept.restores.swap(false, Ordering::Relaxed) {
             kept.fleet.restore(&self.state, &log);
+            kept.ledger.restore_spared(kept.fleet.store.section(SPARED).unwrap_or_default());
         }
         let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
         let mut realms = Realms::default();
@@ -254,8 +286,8 @@ impl Plan {
         let identities = identities.collect();
         kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
         kept.fleet.sources.log_to(log.clone());
-        let (settings, state) = (self.settings, self.state);
-        Ok(Model { settings, doors, windows, log, identities, state, groups, patients })
+        let (settings, state, rotation) = (self.settings, self.state, self.rotation);
+        Ok(Model { settings, doors, windows, log, rotation, identities, state, groups, patients })
     }
 }
 

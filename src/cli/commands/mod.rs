@@ -2,6 +2,7 @@
 
 mod cache;
 mod doctor;
+mod logs;
 mod people;
 mod rest;
 mod servers;
@@ -132,6 +133,7 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
         Command::Cache(command) => cache::run(command, client, screen).await,
         Command::Throttle(throttle) => rest::throttle(throttle, client, screen).await,
         Command::Maintenance(command) => rest::maintenance(command, client, screen).await,
+        Command::Log(command) => logs::run(command, client, screen).await,
         Command::Report => rest::report(client, screen).await,
         Command::Doctor(doctor) => doctor::run(doctor, client, screen).await,
         Command::Show(super::command::Show::Addresses) => rest::addresses(client, screen).await,
@@ -139,7 +141,10 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
             servers::zimbra(&command, client, screen).await
         }
         Command::Top(top) => super::top::run(top, client, screen).await,
-        Command::Help { .. } => Err(Failure::Ours("help needs no gatepost".to_owned())),
+        // Done before, as they need no gatepost.
+        Command::Help { .. } | Command::Diag(_) => {
+            Err(Failure::Ours("that needs no gatepost".to_owned()))
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub use denied::Denied;
 #[allow(unused_imports, reason = "for the desks")]
 pub use entry::{Entry, RefusedBy};
 pub use figures::By;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Spare};
 
 use denied::Manner;
 use directives::Settings;
