@@ -126,6 +126,7 @@ pub mod testing {
     /// The documents that are cut from the code.
     pub mod docs {
         pub use crate::boot::registry::markdown as directives;
+        pub use crate::boot::registry::secrets;
         pub use crate::observe::names::docs as metrics;
         pub use crate::observe::variables;
     }

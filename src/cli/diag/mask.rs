@@ -18,7 +18,10 @@ const SHORTEST: usize = 6;
 static MAILBOX: LazyLock<Regex> =
     LazyLock::new(|| regex(r#"[^\s"'<>,;:=(){}\[\]@/\\]+@([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*)"#));
 static LOGIN: LazyLock<Regex> =
-    LazyLock::new(|| regex(r#"\b((?:login|user|mailbox|account):? \\?")(?:[^"\\]|\\.)*?(\\?")"#));
+    LazyLock::new(|| regex(r#"\b((?:login|user|mailbox|account):? ")(?:[^"\\]|\\.)*""#));
+/// The same within a string of JSON.
+static LOGIN_IN_JSON: LazyLock<Regex> =
+    LazyLock::new(|| regex(r#"\b((?:login|user|mailbox|account):? \\")[^"\\]*\\""#));
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex(r"[0-9A-Fa-f:.]{3,}"));
 
 fn regex(text: &str) -> Regex {
@@ -46,9 +49,9 @@ pub fn without_secrets(text: &str, secrets: &[String]) -> String {
 /// Takes users out: what stands before an `@`, and what is called a login.
 pub fn without_users(text: &str) -> String {
     let text = MAILBOX.replace_all(text, |found: &Captures<'_>| format!("{MASK}@{}", &found[1]));
-    LOGIN
-        .replace_all(&text, |found: &Captures<'_>| format!("{}{MASK}{}", &found[1], &found[2]))
-        .into()
+    let text = LOGIN.replace_all(&text, |found: &Captures<'_>| format!("{}{MASK}\"", &found[1]));
+    let mask = |found: &Captures<'_>| format!("{}{MASK}\\\"", &found[1]);
+    LOGIN_IN_JSON.replace_all(&text, mask).into()
 }
 
 /// Every address in `text`.
@@ -118,6 +121,7 @@ mod tests {
             ("to bob.smith+x@a.example:", "to ***@a.example:"),
             (r#", login: "mrose", upstream: x"#, r#", login: "***", upstream: x"#),
             (r#"user "m\"r" at 10.0.0.1"#, r#"user "***" at 10.0.0.1"#),
+            (r#""why": "user \"mrose\" is""#, r#""why": "user \"***\" is""#),
             ("@a.example 10.0.0.1;", "@a.example 10.0.0.1;"),
             ("\"conf/a.pem\" has changed", "\"conf/a.pem\" has changed"),
         ] {

@@ -151,14 +151,17 @@ pub const DIRECTIVES: &[Directive] = &[
         "Whether a name without a domain is the same user whoever says it. With `off` what is kept \
          of it is kept for that client's address alone.",
     ),
-    record(
-        "master",
-        &[LOOKUP],
-        Takes::Args(2, 2),
-        "",
-        "Whom an `nle` handler hands tokens to: a user, and the file whose first line is the \
-         password. Sent with GSSAPI logins alone (`Auth-Admin-User`, `Auth-Admin-Pass`).",
-    ),
+    Directive {
+        secret: Secret::File,
+        ..record(
+            "master",
+            &[LOOKUP],
+            Takes::Args(2, 2),
+            "",
+            "Whom an `nle` handler hands tokens to: a user, and the file whose first line is the \
+             password. Sent with GSSAPI logins alone (`Auth-Admin-User`, `Auth-Admin-Pass`).",
+        )
+    },
     record(
         "temporary",
         &[LOOKUP],
@@ -216,7 +219,16 @@ pub const DIRECTIVES: &[Directive] = &[
         "",
         "Whom a handler hands tokens to, for GSSAPI logins. Together with the next.",
     ),
-    record("zm_lookup_master_auth_password", &[ZM_LOOKUP], ONE, "", "The password of that user."),
+    Directive {
+        secret: Secret::Args(0),
+        ..record(
+            "zm_lookup_master_auth_password",
+            &[ZM_LOOKUP],
+            ONE,
+            "",
+            "The password of that user.",
+        )
+    },
     record(
         "zm_lookup_buffer_size",
         &[ZM_LOOKUP],
