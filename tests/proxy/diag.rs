@@ -31,7 +31,7 @@ fn planted(site: &Site) -> String {
         "ssl_certificate cert.pem; ssl_certificate_key key.pem;
          ssl_password_file tls.pw; ssl_session_ticket_key ticket.key;
          auth_http_header X-Secret {PLANTED}-auth-header;
-         auth_http http://{PLANTED}-user:{PLANTED}-userinfo@127.0.0.1:9/x;
+         auth_http http://127.0.0.1:9/x;
          lookup other {{ handler http://127.0.0.1:9/; header X-Key \"{PLANTED} header\";
              protocol nle; master boss master.pw; }}
          proxy_master_user boss; proxy_master_password_file master.pw;
@@ -55,6 +55,7 @@ fn no_secret_is_in_the_report_of_a_gatepost_that_runs() {
     let node = Gatepost::start(site, &conf, &[("up", &upstream.addr())]);
     let mut client = Client::greeted(Protocol::Imap, node.imap());
     let _ = client.try_log_in(Mechanism::Login, "mrose@a.example", &format!("{PLANTED}-password"));
+    drop(client);
     let out = node.site.path("report.txt");
     diag(&node.site, &["--out", out.to_str().unwrap()]).worked();
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
@@ -90,6 +91,13 @@ fn no_secret_is_in_the_report_of_a_gatepost_that_runs() {
         text.contains("not reached") && text.contains("== effective configuration =="),
         "{text}"
     );
+    // A URL with a password is refused, and the fault quotes it: not here.
+    let url = format!("auth_http http://{PLANTED}-user:{PLANTED}-userinfo@127.0.0.1:9/x;");
+    let conf = fill(&site, &planted(&site), &[("up", &upstream.addr())]);
+    site.write("conf/gatepost.conf", conf.replace("auth_http http://127.0.0.1:9/x;", &url));
+    let text = diag(&site, &[]).worked().out;
+    assert!(text.contains("is not usable"), "{text}");
+    assert!(!text.contains(PLANTED), "{}", around(&text, PLANTED));
     // A file that breaks the grammar is not quoted.
     site.write("conf/gatepost.conf", fill(&site, &format!("mail {{ \"{PLANTED}\"x; }}"), &[]));
     let text = diag(&site, &["--with-addresses"]).worked().out;
