@@ -110,14 +110,17 @@ async fn report(
         Ok(path) => known.extend(ask(&Client::new(&path), with_addresses, &mut asked).await),
         Err(why) => section(&mut asked, "the gatepost that runs", &format!("not asked: {why}")),
     }
+    // First of all: what is left of a secret when half of it was masked is not found any more.
+    text = mask::without_secrets(&text, &examined.secrets);
+    asked = mask::without_secrets(&asked, &examined.secrets);
     if !with_addresses {
         asked = mask::without_clients(&asked, &known);
     }
     text.push_str(&asked);
-    if !with_addresses {
-        text = mask::without_users(&text);
+    match with_addresses {
+        true => text,
+        false => mask::without_users(&text),
     }
-    mask::without_secrets(&text, &examined.secrets)
 }
 
 fn section(text: &mut String, title: &str, body: &str) {

@@ -240,10 +240,10 @@ impl Rotation {
         }
         let folder = tidy::folder(path);
         let locked = File::open(folder).map_err(failed("open()", folder))?;
-        match flock(&locked, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Looked::Well),
-            // Where there are no locks there is one process, most likely.
-            Ok(()) | Err(_) => {}
+        // Where there are no locks there is one process, most likely.
+        let lock = flock(&locked, FlockOperation::NonBlockingLockExclusive);
+        if lock == Err(rustix::io::Errno::WOULDBLOCK) {
+            return Ok(Looked::Well);
         }
         // Now that nobody else is at it.
         match fs::symlink_metadata(path) {

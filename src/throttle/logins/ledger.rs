@@ -85,7 +85,9 @@ fn today() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-struct Keeper(Box<dyn Fn(&[Spare]) + Send + Sync>);
+type Keep = dyn Fn(&[Spare]) + Send + Sync;
+
+struct Keeper(Box<Keep>);
 
 impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
