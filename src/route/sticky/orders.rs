@@ -156,7 +156,7 @@ impl Sticky {
     pub fn obey(&self, order: &Order) -> usize {
         match order {
             Order::Kick { user } => self.0.presence.kick(&canonical(user.as_bytes())),
-            Order::Drain { upstream, server, is_on: true, end: true } => {
+            Order::Drain { upstream, server, is_on: true, end: true, .. } => {
                 let key = (upstream.clone(), server.clone());
                 if lock(&self.0.emptied).insert(key.clone()) {
                     tasks::spawn("drain", self.clone().empty(key));

@@ -57,7 +57,7 @@ impl Node {
                                 sticky.obey(&order);
                             }
                         }
-                        Heard::Missed => sticky.missed(),
+                        Heard::Late(_) | Heard::Missed => sticky.missed(),
                     }
                 }
             });

@@ -213,8 +213,10 @@ async fn a_drained_server_is_emptied_at_a_pace_and_users_come_back_elsewhere() {
         one.enter(user, "a");
     }
     one.is("a", Stand::Shut);
-    let order =
-        |is_on| Order::Drain { upstream: MAIL.into(), server: "a".into(), is_on, end: is_on };
+    let order = |is_on| {
+        let (upstream, server) = (MAIL.into(), "a".into());
+        Order::Drain { upstream, server, is_on, end: is_on, stamp: None }
+    };
     one.sticky.obey(&order(true));
     one.sticky.obey(&order(true));
     wait(SECOND / 2).await;
