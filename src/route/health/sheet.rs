@@ -153,12 +153,16 @@ impl Sheet {
         let is_kept =
             |one: &Ordered| one.duty != Duty::Active || one.stamp.saturating_add(REMEMBERED) > now;
         self.0.retain(|_, one| is_kept(one));
-        while self.0.len() > MOST_BYTES / (2 * LONGEST_NAME + 64)
-            && self.to_bytes().len() > MOST_BYTES
-        {
+        let weigh = |(upstream, server): &(String, String)| {
+            // A quote takes two bytes.
+            2 * (upstream.len() + server.len()) + 48
+        };
+        let mut bytes: usize = self.0.keys().map(weigh).sum();
+        while bytes > MOST_BYTES {
             let active = self.0.iter().filter(|(_, one)| one.duty == Duty::Active);
             let Some(oldest) = active.min_by_key(|(_, one)| one.stamp) else { return };
             let key = oldest.0.clone();
+            bytes -= weigh(&key);
             self.0.remove(&key);
         }
     }
@@ -168,7 +172,8 @@ impl Sheet {
 pub fn hold_for_any(input: &[u8]) {
     let Some(sheet) = Sheet::read(input) else { return };
     assert_eq!(Sheet::read(&sheet.to_bytes()), Some(sheet.clone()));
-    if sheet.to_bytes().len() > MOST_BYTES {
+    // A larger one loses some of it.
+    if sheet.to_bytes().len() > MOST_BYTES / 4 {
         return;
     }
     let mut own = Sheet::default();
