@@ -20,7 +20,9 @@ pub async fn upstream(upstream: Upstream, client: &Client, screen: &mut Screen<'
     let (upstream, server) = split(&name);
     needed(&upstream, "upstream")?;
     let changed = client.post(call, &ServersAsk { upstream, server, end }).await?;
-    change(&changed, done, screen)
+    // What a gatepost cannot reach another may.
+    let is_own = matches!(done, "locked" | "unlocked");
+    change(&changed, done, is_own, screen)
 }
 
 async fn list(client: &Client, screen: &mut Screen<'_>) -> Done {
@@ -59,8 +61,8 @@ async fn list(client: &Client, screen: &mut Screen<'_>) -> Done {
     Ok(0)
 }
 
-/// What was done, and to whom.
-fn change(changed: &Changed, done: &str, screen: &mut Screen<'_>) -> Done {
+/// What was done, and to whom. `is_own`: it is of this gatepost alone.
+fn change(changed: &Changed, done: &str, is_own: bool, screen: &mut Screen<'_>) -> Done {
     let exit = screen.exit(&changed.problems);
     if screen.has_json(changed) {
         return Ok(exit);
@@ -68,12 +70,12 @@ fn change(changed: &Changed, done: &str, screen: &mut Screen<'_>) -> Done {
     if changed.changed.is_empty() {
         screen.line(format!("nothing to do: all are {done}"));
     }
+    let reach = match is_own {
+        true => " on this gatepost",
+        false => fleet(changed.told_fleet, &changed.problems),
+    };
     for name in &changed.changed {
-        screen.line(format!(
-            "{}: {done}{}",
-            human::text(name),
-            fleet(changed.told_fleet, &changed.problems)
-        ));
+        screen.line(format!("{}: {done}{reach}", human::text(name)));
     }
     if changed.sessions > 0 {
         screen.line(format!("{} ended", count(changed.sessions, "session")));
@@ -89,7 +91,7 @@ pub async fn lookup(lookup: Lookup, client: &Client, screen: &mut Screen<'_>) ->
     };
     needed(&handler, "handler")?;
     let changed = client.post(call, &HandlerAsk { handler, lookup }).await?;
-    change(&changed, done, screen)
+    change(&changed, done, true, screen)
 }
 
 async fn handlers(client: &Client, screen: &mut Screen<'_>) -> Done {

@@ -238,7 +238,7 @@ impl Routes {
     pub async fn follow(&self, mut listener: Listener) {
         while let Some(heard) = listener.next().await {
             match heard {
-                Heard::Said(word) => {
+                Heard::Said(word) | Heard::Late(word) => {
                     if let Some(order) = Order::read(&word) {
                         self.obey(&order);
                     }

@@ -246,7 +246,8 @@ async fn a_drained_server_gets_no_new_session_and_keeps_those_it_has() {
     servers.drain("stores", "192.0.2.2", true).unwrap();
     assert!(house.first("u").await.is_none());
     let (stores, server) = ("stores".to_owned(), "192.0.2.1".to_owned());
-    servers.obey(&Order::Drain { upstream: stores, server, is_on: false, end: false });
+    let undrain = Order::Drain { upstream: stores, server, is_on: false, end: false, stamp: None };
+    servers.obey(&undrain);
     assert_eq!(name(&house.first("u").await.unwrap()), "192.0.2.1");
     for (upstream, server, want) in [
         ("nix", "192.0.2.1", "no upstream \"nix\""),

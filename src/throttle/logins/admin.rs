@@ -181,7 +181,8 @@ impl Ledger {
             tokio::select! {
                 heard = listener.next() => match heard {
                     Some(Heard::Said(word)) => self.hear(&word),
-                    Some(Heard::Missed) => {}
+                    // What was forgiven before has not been counted here since.
+                    Some(Heard::Late(_) | Heard::Missed) => {}
                     None => return,
                 },
                 _ = sweep.tick() => self.sweep(Instant::now()),
