@@ -79,7 +79,7 @@ pub const CALLS: &[Call] = &[
     call!(POST "/v1/upstreams/drain" "send no new sessions there" |ops, ask| ops.drain(ask)),
     call!(POST "/v1/upstreams/undrain" "send sessions there again" |ops, ask| ops.undrain(ask)),
     call!(POST "/v1/upstreams/remove" "drain, and end what is there" |ops, ask| ops.remove(ask)),
-    call!(POST "/v1/upstreams/lock" "set a server aside until it is well" |ops, ask| ops.lock(ask)),
+    call!(POST "/v1/upstreams/lock" "set a server aside until it is unlocked" |ops, ask| ops.lock(ask)),
     call!(POST "/v1/upstreams/unlock" "use a locked server again" |ops, ask| ops.unlock(ask)),
     call!(GET "/v1/lookups" "lookup handlers" |ops, Nothing {}| ops.lookups()),
     call!(POST "/v1/lookups/enable" "ask a handler again" |ops, ask| ops.enable_handler(ask)),
@@ -94,7 +94,7 @@ pub const CALLS: &[Call] = &[
     call!(GET "/v1/maintenance" "maintenance in force" |ops, Nothing {}| ops.maintenance()),
     call!(POST "/v1/maintenance/on" "begin maintenance by hand" |ops, ask| ops.maintain(ask)),
     call!(POST "/v1/maintenance/off" "end it" |ops, ask| ops.end_maintenance(ask)),
-    call!(GET "/v1/report" "episodes of maintenance and locks" |ops, ask| ops.report(ask)),
+    call!(GET "/v1/report" "episodes of maintenance, and locks that are on" |ops, ask| ops.report(ask)),
     call!(GET "/v1/addresses" "local addresses and their domains" |ops, Nothing {}| ops.addresses()),
     call!(GET "/v1/zimbra" "the lists of garpu, garpb, gamau, gamcs" |ops, Nothing {}| zimbra(ops)),
     call!(EXAMINE "/v1/doctor/upstream" "which step towards an upstream fails" |ops, ask| {

@@ -78,7 +78,9 @@ impl Pages for Api {
     }
 
     fn refuse(&self, status: StatusCode) -> Answer {
-        told(&Problem::unread(status))
+        // A body is not read where nothing may be told: that it is too long is not what is wrong.
+        let is_told = status == StatusCode::PAYLOAD_TOO_LARGE && self.access != Access::Full;
+        told(&if is_told { Problem::read_only().with(status) } else { Problem::unread(status) })
     }
 }
 

@@ -280,6 +280,9 @@ async fn a_body_that_is_too_long_is_told_so_in_json() {
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await.unwrap();
     assert!(heard.starts_with("HTTP/1.1 413 ") && heard.contains("\"too_large\""), "{heard}");
+    // Where nothing may be told no body is read, and its length is not what is wrong.
+    let told = api(Access::Read).refuse(StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(told.status == 413 && String::from_utf8_lossy(&told.body).contains("read_only"));
     let told = api(Access::Full).refuse(StatusCode::REQUEST_TIMEOUT);
     assert!(String::from_utf8_lossy(&told.body).contains("timed_out"));
 }

@@ -43,7 +43,7 @@ pub enum Command {
     #[command(subcommand)]
     Maintenance(Maintenance),
 
-    /// List the episodes of maintenance and locks
+    /// List the episodes of maintenance, and the locks that are on
     Report,
 
     /// Find the step that fails: DNS, connect, TLS, greeting, login
@@ -125,11 +125,18 @@ pub enum Sort {
 #[derive(Debug, Subcommand)]
 pub enum User {
     /// Say where a user's sessions are, and where the next one would go
-    Where { user: String },
+    Where {
+        /// As it is looked up: with its domain.
+        user: String,
+    },
     /// End a user's sessions, with the protocol's goodbye
-    Kick { user: String },
+    Kick {
+        /// As it is looked up: with its domain.
+        user: String,
+    },
     /// End a user's sessions, and send the next one elsewhere
     Move {
+        /// As it is looked up: with its domain.
         user: String,
         /// The server; left out, wherever the route leads by then.
         #[arg(long, value_name = "SERVER")]
@@ -143,6 +150,7 @@ pub enum Upstream {
     List,
     /// Send no new sessions there; those that are there stay
     Drain {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
         /// End those that are there, too.
@@ -151,21 +159,25 @@ pub enum Upstream {
     },
     /// Send sessions there again, after drain or remove
     Undrain {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
     /// Send no new sessions there, and end those that are there
     Remove {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
-    /// Set it aside, as after failures, until a probe finds it well
+    /// Set it aside on this gatepost, as after failures, until it is unlocked
     Lock {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
     /// Use it again without waiting for a probe
     Unlock {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
@@ -175,9 +187,9 @@ pub enum Upstream {
 pub enum Lookup {
     /// List handlers: where they are configured, their last answers, times and errors
     List,
-    /// Ask a handler again
+    /// Ask a handler again, from this gatepost
     Enable(Handler),
-    /// Ask a handler no more, from the next login on
+    /// Ask a handler no more from this gatepost, from the next login on
     Disable(Handler),
 }
 
@@ -244,6 +256,7 @@ pub enum Throttle {
     },
     /// Let the addresses of a network alone until gatepost ends, or list those that are
     Whitelist {
+        /// An address or a network; left out, those that are let alone are listed.
         network: Option<String>,
         /// No more.
         #[arg(long, requires = "network")]
@@ -251,6 +264,7 @@ pub enum Throttle {
     },
     /// Forget the failures of an address, a network or a user
     Forgive {
+        /// As "throttle list" has it.
         #[arg(value_name = "ADDRESS|NETWORK|USER", required_unless_present = "all")]
         key: Option<String>,
         /// Of everybody.
@@ -275,6 +289,7 @@ pub enum Maintenance {
     },
     /// End what was begun by hand
     Off {
+        /// That of this domain.
         #[arg(long)]
         domain: Option<String>,
     },

@@ -161,6 +161,11 @@ impl Problem {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "too_much", text).hint("ask for fewer rows")
     }
 
+    /// The same, under another status.
+    pub fn with(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// By the status of a request that could not be read.
     pub fn unread(status: StatusCode) -> Self {
         match status {

@@ -130,6 +130,17 @@ impl Running {
         Ok(Changed { changed, sessions: 0, told_fleet: false, problems })
     }
 
+    /// Whether there is an upstream of that name.
+    pub(super) fn check_upstream(&self, name: &str) -> Result<(), Problem> {
+        match self.serving().group(name) {
+            Some(_) => Ok(()),
+            None => {
+                let words = format!("there is no upstream \"{name}\"");
+                Err(Problem::unknown(words).hint("gatepost upstream list"))
+            }
+        }
+    }
+
     /// The servers that are meant.
     fn chosen(&self, ask: &ServersAsk) -> Result<Vec<ServerStatus>, Problem> {
         let mut all = self.kept.fleet.servers.status();

@@ -9,6 +9,7 @@ use crate::cli::human;
 use crate::cli::table::{Cell, Table};
 
 pub async fn upstream(upstream: Upstream, client: &Client, screen: &mut Screen<'_>) -> Done {
+    let is_own = matches!(upstream, Upstream::Lock { .. } | Upstream::Unlock { .. });
     let (call, done, name, end) = match upstream {
         Upstream::List => return list(client, screen).await,
         Upstream::Drain { name, end } => ("/v1/upstreams/drain", "drained", name, end),
@@ -20,8 +21,6 @@ pub async fn upstream(upstream: Upstream, client: &Client, screen: &mut Screen<'
     let (upstream, server) = split(&name);
     needed(&upstream, "upstream")?;
     let changed = client.post(call, &ServersAsk { upstream, server, end }).await?;
-    // What a gatepost cannot reach another may.
-    let is_own = matches!(done, "locked" | "unlocked");
     change(&changed, done, is_own, screen)
 }
 
@@ -61,7 +60,7 @@ async fn list(client: &Client, screen: &mut Screen<'_>) -> Done {
     Ok(0)
 }
 
-/// What was done, and to whom. `is_own`: it is of this gatepost alone.
+/// What was done, and to whom. `is_own`: of this gatepost alone, whatever fleet there is.
 fn change(changed: &Changed, done: &str, is_own: bool, screen: &mut Screen<'_>) -> Done {
     let exit = screen.exit(&changed.problems);
     if screen.has_json(changed) {
@@ -70,15 +69,15 @@ fn change(changed: &Changed, done: &str, is_own: bool, screen: &mut Screen<'_>) 
     if changed.changed.is_empty() {
         screen.line(format!("nothing to do: all are {done}"));
     }
-    let reach = match is_own {
-        true => " on this gatepost",
-        false => fleet(changed.told_fleet, &changed.problems),
-    };
     for name in &changed.changed {
-        screen.line(format!("{}: {done}{reach}", human::text(name)));
+        let reach = match is_own {
+            true => "; other gateposts are not told",
+            false => fleet(changed.told_fleet, &changed.problems),
+        };
+        screen.line(format!("{}: {done} here{reach}", human::text(name)));
     }
     if changed.sessions > 0 {
-        screen.line(format!("{} ended", count(changed.sessions, "session")));
+        screen.line(format!("{} ended here", count(changed.sessions, "session")));
     }
     Ok(exit)
 }

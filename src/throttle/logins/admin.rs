@@ -21,7 +21,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// One whose failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offender {
-    /// `address`, `prefix`, `user`, or `pair`: a user at an address that he is known at.
+    /// `address`, `prefix`, `user`; `pair`: a user at an address that he is known at; `known`: all who
+    /// are known at an address.
     pub kind: &'static str,
     /// Escaped; users in quotes.
     pub name: String,
@@ -46,6 +47,8 @@ impl Logins {
         let rule = match offender.kind {
             "address" => settings.address,
             "prefix" => settings.prefix,
+            // Of these each has a count of his own, which becomes smaller; nobody is kept out by theirs.
+            "known" => None,
             _ => settings.user,
         };
         match rule.filter(|_| settings.on) {
@@ -131,6 +134,7 @@ impl Ledger {
                 kind: match name {
                     Name::Address(_) => "address",
                     Name::Network(_) => "prefix",
+                    Name::Crowd(_) => "known",
                     Name::User(_) => "user",
                     Name::Pair(..) => "pair",
                 },

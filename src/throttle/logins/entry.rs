@@ -135,7 +135,7 @@ impl Entry {
             && let (Some(rule), Some(crowd), Some(at)) =
                 (logins.settings().address, self.crowd_key(), self.at)
         {
-            ledger.note(crowd, rule.window, || Name::Address(at.address), now);
+            ledger.note(crowd, rule.window, || Name::Crowd(at.address), now);
         }
         let claims = self.claims;
         let is_worth_it = ledger.cache.is_on() && claims.iter().any(Option::is_some);

@@ -302,7 +302,10 @@ impl Logins {
             true => "refusing those who are not known",
             false => "going by what this process has counted",
         };
-        self.log_seldom(Level::Error, By::Cache, format_args!("login throttle: {error}, {holds}"));
+        if self.log().enabled(Level::Error) && self.ledger().alarms.admits(0, 0) {
+            let line = format_args!("login throttle: {error}, {holds}");
+            self.log().line(Level::Error, None, line);
+        }
         match is_closed {
             true => Err(self.deny(By::Cache, 0, 0, None)),
             false => Ok(()),

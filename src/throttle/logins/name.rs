@@ -52,6 +52,8 @@ impl fmt::Display for Net {
 pub enum Name {
     Address(Net),
     Network(Net),
+    /// All users who are known at an address, together.
+    Crowd(Net),
     /// As it is looked up, in lower case.
     User(Box<[u8]>),
     /// A user at an address that he is known at.
@@ -79,7 +81,7 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(net) | Self::Network(net) => net.fmt(f),
+            Self::Address(net) | Self::Network(net) | Self::Crowd(net) => net.fmt(f),
             Self::User(user) => write!(f, "\"{}\"", Quoted(user)),
             Self::Pair(user, at) => write!(f, "\"{}\" at {at}", Quoted(user)),
         }

@@ -93,7 +93,7 @@ fn who_fails_is_listed_and_forgiven() {
     let manners = Manners { answer: "NO [AUTHENTICATIONFAILED] no".to_owned(), ..Manners::imap() };
     let up = FakeUpstream::start(imap(manners));
     let inside = format!(
-        "{ONE} login_whitelist 192.0.2.1; login_failure_delay 0s;
+        "{ONE} login_throttle on; login_whitelist 192.0.2.1; login_failure_delay 0s;
          login_failures_address 3/10m free=3; login_failures_user 50/10m free=50;"
     );
     let node = started("", &inside, &[("up", &up.addr())]);
