@@ -9,7 +9,7 @@ use super::call::{Call, Client};
 use super::credentials::{Credentials, Lack};
 use super::error::Error;
 use super::place::{Place, Sticky};
-use super::understand::understand;
+use super::understand::{owner, understand};
 use super::{Desk, Found, Missed, Upstream};
 use crate::login::{Attempt, Granted, Kind, Mechanism, Refusal, Verdict};
 use crate::net::{Endpoint, Stream};
@@ -33,6 +33,17 @@ fn account<'a>(route: &'a Route, attempt: &'a Attempt) -> &'a [u8] {
         _ if attempt.mechanism == Mechanism::Unasked => attempt.mailbox(),
         Some(authzid) => authzid,
         None => own.unwrap_or(attempt.mailbox()),
+    }
+}
+
+/// Whose secret is about to be judged, by the account's own name where a source has said one. None
+/// where there is nothing to guess: who has proved his name is nobody else.
+fn guessed_at<'a>(route: &'a Route, attempt: &'a Attempt) -> Option<&'a [u8]> {
+    match attempt.mechanism {
+        Mechanism::External | Mechanism::Gssapi | Mechanism::Unasked => None,
+        // What a source says of the account is of the mailbox's.
+        _ if attempt.authzid.is_some() => Some(route.user.as_deref().unwrap_or(&attempt.user)),
+        _ => Some(route.account.as_deref().or(route.user.as_deref()).unwrap_or(&attempt.user)),
     }
 }
 
@@ -97,7 +108,22 @@ impl Desk<'_> {
                 }
                 Ok((upstream, granted))
             }
-            Err(missed) => Err(self.end(site, entry, missed).await),
+            Err(missed) => Err(self.end(site, &attempt, entry, missed).await),
+        }
+    }
+
+    /// Counts an attempt by the account that a route leads to, whatever name has led there.
+    async fn hold_to(&self, hop: &Hop<'_>, route: &Route) -> Result<(), Missed> {
+        let Some((entry, account)) = hop.entry.zip(guessed_at(route, hop.attempt)) else {
+            return Ok(());
+        };
+        // Another name of its own is guessed at as the account is.
+        let own = owner(hop.site, hop.attempt);
+        let account = if account == &*hop.attempt.user { &*own } else { account };
+        match entry.hold_to(account).await {
+            true => Ok(()),
+            // A name that is nobody's would hear the same.
+            false => Err(Missed::Unknown(Refusal::new(Kind::BadCredentials))),
         }
     }
 
@@ -109,6 +135,9 @@ impl Desk<'_> {
         found: Option<Found>,
     ) -> Result<(Upstream, Granted, Route), Missed> {
         if hop.attempt.disproved {
+            if let Some(Ok(route)) = &found {
+                self.hold_to(hop, route).await?;
+            }
             // One that nobody knows hears the same as one whose password is wrong, whatever a handler
             // has said of it. And as with a handler, who is not made to wait is sent away: guessing
             // costs a connection each time.
@@ -124,6 +153,7 @@ impl Desk<'_> {
             Some(found) => found?,
             None => self.find(hop.site, hop.attempt).await?,
         };
+        self.hold_to(hop, &route).await?;
         let missed = match self.knock(hop, &mut route).await {
             Ok((upstream, granted)) => return Ok((upstream, granted, route)),
             Err(missed) => missed,
@@ -132,6 +162,7 @@ impl Desk<'_> {
             && let Some(reason) = missed.is_worth_another_look()
             && let Some(mut fresh) = self.find_anew(hop.site, hop.attempt, &route, reason).await
         {
+            self.hold_to(hop, &fresh).await?;
             let (upstream, granted) = self.knock(hop, &mut fresh).await?;
             return Ok((upstream, granted, fresh));
         }

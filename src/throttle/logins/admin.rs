@@ -21,7 +21,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// One whose failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offender {
-    /// `address`, `prefix`, `user`, or `pair`: a user at an address that he is known at.
+    /// `address`, `prefix`, `user`, `account` (by all its names), or `pair`: a user at an address that
+    /// he is known at.
     pub kind: &'static str,
     /// Escaped; users in quotes.
     pub name: String,
@@ -132,6 +133,7 @@ impl Ledger {
                     Name::Address(_) => "address",
                     Name::Network(_) => "prefix",
                     Name::User(_) => "user",
+                    Name::Account(_) => "account",
                     Name::Pair(..) => "pair",
                 },
                 name: name.to_string(),
@@ -208,7 +210,10 @@ impl Ledger {
                 let crowd = self.hasher.crowd(Net::address(*ip));
                 self.nets_of(*ip).map(|net| self.hasher.net(net)).chain([crowd]).collect()
             }
-            Target::User(user) => vec![self.hasher.user(&user.to_ascii_lowercase().into_bytes())],
+            Target::User(user) => {
+                let user = user.to_ascii_lowercase().into_bytes();
+                vec![self.hasher.user(&user), self.hasher.account(&user)]
+            }
         };
         let pair_of = |slot: &super::window::Slot| match (target, slot.name()) {
             (Target::User(user), Some(Name::Pair(own, _))) => {
@@ -251,7 +256,8 @@ impl Ledger {
             Target::User(user) => {
                 let user = user.to_ascii_lowercase().into_bytes();
                 let zimbra = Key::verbatim(user_key(&user));
-                both(Of::User(&user)).into_iter().chain([zimbra]).collect()
+                let own = both(Of::User(&user)).into_iter().chain(both(Of::Account(&user)));
+                own.chain([zimbra]).collect()
             }
         }
     }
