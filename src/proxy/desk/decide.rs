@@ -196,7 +196,7 @@ impl Desk<'_> {
 
     /// Tries the addresses of a route until one rules.
     async fn knock(&self, hop: &Hop<'_>, route: &mut Route) -> Result<(Upstream, Granted), Missed> {
-        let Hop { site, attempt, suffix, ttl, entry } = *hop;
+        let Hop { site, attempt, suffix, ttl, entry, .. } = *hop;
         let session = self.session;
         self.check(attempt, route)?;
         session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
@@ -297,6 +297,7 @@ impl Desk<'_> {
             let notice = site.fleet.maintenance.of_upstream(&group.name)?;
             Some(Missed::Gone(notice.refusal()))
         });
+        let group = route.group.as_ref().map(|group| group.name.as_str());
         site.fleet.maintenance.nobody_for(hop.of, group, hop.began.elapsed());
         Err(ailing.unwrap_or(Missed::Unreachable))
     }
