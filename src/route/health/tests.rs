@@ -388,10 +388,7 @@ async fn names_without_an_address_are_servers_that_are_down() {
         // The next login finds it as soon as the name has an address.
         house.book.write("a.example", &["192.0.2.9"]);
         let found = house.targets("u").next(143).await;
-        let found = match found {
-            Some(Ok(target)) => target,
-            _ => panic!("the other one is asked for in vain first: {found:?}"),
-        };
+        let Some(Ok(found)) = found else { panic!("it is asked for in vain: {found:?}") };
         works(&found);
         assert!(maintenance.of_upstream("stores").is_none());
         assert_eq!(house.gauge(&names::SERVER_UP, "a.example"), 1);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -195,7 +195,7 @@ impl Entry {
     }
 
     pub(super) fn take_held(&mut self) -> Vec<Held> {
-        std::mem::take(&mut *lock(&self.held))
+        std::mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn user(&self) -> &[u8] {
