@@ -97,7 +97,8 @@ impl Keys {
         std::thread::spawn(move || {
             while !is_done.load(Ordering::Relaxed) {
                 // A terminal that is gone is as good as a wish to leave.
-                let press = match await_key(io::stdin()).and_then(|()| event::poll(Duration::ZERO)) {
+                let press = match await_key(io::stdin()).and_then(|()| event::poll(Duration::ZERO))
+                {
                     Ok(false) => continue,
                     Ok(true) => event::read().map(press),
                     Err(error) => Err(error),

@@ -21,8 +21,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// One whose failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offender {
-    /// `address`, `prefix`, `user`; `pair`: a user at an address that he is known at; `known`: all who
-    /// are known at an address.
+    /// `address`, `prefix`, `user`, `account` (by all its names); `pair`: a user at an address that he is
+    /// known at; `known`: all who are known at an address.
     pub kind: &'static str,
     /// Escaped; users in quotes.
     pub name: String,
@@ -136,6 +136,7 @@ impl Ledger {
                     Name::Network(_) => "prefix",
                     Name::Crowd(_) => "known",
                     Name::User(_) => "user",
+                    Name::Account(_) => "account",
                     Name::Pair(..) => "pair",
                 },
                 name: name.to_string(),
@@ -213,7 +214,10 @@ impl Ledger {
                 let crowd = self.hasher.crowd(Net::address(*ip));
                 self.nets_of(*ip).map(|net| self.hasher.net(net)).chain([crowd]).collect()
             }
-            Target::User(user) => vec![self.hasher.user(&user.to_ascii_lowercase().into_bytes())],
+            Target::User(user) => {
+                let user = user.to_ascii_lowercase().into_bytes();
+                vec![self.hasher.user(&user), self.hasher.account(&user)]
+            }
         };
         let pair_of = |slot: &super::window::Slot| match (target, slot.name()) {
             (Target::User(user), Some(Name::Pair(own, _))) => {
@@ -256,7 +260,8 @@ impl Ledger {
             Target::User(user) => {
                 let user = user.to_ascii_lowercase().into_bytes();
                 let zimbra = Key::verbatim(user_key(&user));
-                both(Of::User(&user)).into_iter().chain([zimbra]).collect()
+                let own = both(Of::User(&user)).into_iter().chain(both(Of::Account(&user)));
+                own.chain([zimbra]).collect()
             }
         }
     }

@@ -19,6 +19,9 @@
 //! as often as one address may, each of them is known there for one failure more. A success takes back what the same user has failed at the
 //! same address, and nothing of anybody else's.
 //!
+//! Names count as they are looked up. Once the lookup has said which account it is, the account counts
+//! as well ([`Entry::hold_to`]), so that its aliases are no more guesses than its name.
+//!
 //! **Two tiers.** This process counts, always. With a cache, failures are counted there too, and an
 //! attempt by who is not known is ruled on by the counts of all gateposts, asked for in one round trip;
 //! who is known, and has not failed, costs none. Logins that succeed write nothing, but once in a while
@@ -38,6 +41,7 @@
 
 pub mod directives;
 
+mod account;
 pub mod admin;
 mod denied;
 mod entry;
@@ -365,6 +369,19 @@ impl Logins {
         // A flood is not worth a held connection each.
         let wait = (by != By::Attempts).then_some(*failure_delay);
         Denied { by, manner: Manner::Own, text: text.clone(), wait, retry, count, limit }
+    }
+
+    /// The account has failed too often by all its names: the log alone hears of it.
+    fn log_account(&self, over: &Over, of: &name::Name, entry: &Entry) {
+        let Over { count, limit, .. } = over;
+        let line = format_args!(
+            "login throttle: deny by account {of} [count:{count}, limit:{limit}], {}",
+            entry.told("any")
+        );
+        let (address, network) = entry.address_keys().unwrap_or_default();
+        if self.ledger().lines.admits(address ^ By::Account as u64, network) {
+            self.log().line(Level::Notice, None, line);
+        }
     }
 
     fn tell(&self, denied: &Denied, entry: &Entry, protocol: &str) {
