@@ -31,6 +31,7 @@ use crate::throttle::logins::{Ledger, directives::Settings as LoginLimits};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
 use crate::tls::directives::{self as tls, UpstreamSettings};
+use crate::tls::fault::Fault;
 use crate::tls::names::Names;
 use crate::tls::server::Shared;
 
@@ -322,6 +323,7 @@ struct Reader<'a> {
     /// How many more places may be listened at.
     room: usize,
     complaints: Vec<String>,
+    told: HashSet<String>,
     notes: Vec<String>,
 }
 
@@ -346,6 +348,7 @@ impl<'a> Reader<'a> {
             formats,
             room: listen::MOST,
             complaints: Vec::new(),
+            told: HashSet::new(),
             notes: Vec::new(),
         }
     }
@@ -360,7 +363,8 @@ impl<'a> Reader<'a> {
                 plan.domains.by_address.entry(ip).or_insert_with(own);
             }
         }
-        self.complaints.extend(plan.complaints.iter().cloned());
+        let fresh = plan.complaints.iter().filter(|one| self.told.insert((*one).clone()));
+        self.complaints.extend(fresh.cloned());
         self.notes.extend(plan.notes.iter().cloned());
         plan
     }
@@ -378,16 +382,18 @@ impl<'a> Reader<'a> {
         }
         let tls = tls::Settings::read(block, &self.tls);
         let needs_tls = settings.starttls != StartTls::Off || listens.iter().any(|l| l.ssl);
-        let (identity, faults) = self.kept.certificates.identity(&tls.files());
+        let (identity, faults) = identity(&tls, &settings.names, self.kept);
         if needs_tls {
-            if tls.certificates.is_empty() {
+            if !tls.has_certificates() {
                 block.fault_here(
                     "no \"ssl_certificate\" is defined for server that listens with \"ssl\" or \
                      offers \"starttls\"",
                 );
             }
             let others = self.kept.tls.faults(&tls);
-            self.complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
+            // Servers share folders, and what is wrong in them is told once.
+            let told = faults.iter().chain(&others).map(ToString::to_string);
+            self.complaints.extend(told.filter(|one| self.told.insert(one.clone())));
         }
         self.notes.extend(tls.notices.iter().cloned());
         let outer = Plain {
@@ -454,6 +460,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a server that is called `names` shows its clients, and what is wrong with that.
+pub fn identity(tls: &tls::Settings, names: &[String], kept: &Kept) -> (Identity, Vec<Fault>) {
+    let (identity, mut faults) = kept.certificates.identity(&tls.files());
+    match kept.certificates.shelf(&tls.folders, tls.passwords.as_deref()) {
+        None => (identity, faults),
+        Some((shelf, others)) => {
+            faults.extend(others);
+            (identity.with(shelf, names), faults)
+        }
+    }
+}
+
 fn listens(block: &Block, room: &mut usize) -> Vec<Listen> {
     let statements = block.all("listen");
     if statements.is_empty() {
@@ -500,8 +518,15 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
     let plan =
         Plan::read(options, &kept).map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
     let fail = |faults| Unusable { syntax_is_ok: true, faults };
-    if !plan.complaints.is_empty() {
-        return Err(fail(plan.complaints));
+    let mut complaints = plan.complaints.clone();
+    for fault in kept.certificates.prove() {
+        let fault = fault.to_string();
+        if !complaints.contains(&fault) {
+            complaints.push(fault);
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(fail(complaints));
     }
     let text = plan.tree.dump();
     plan.build(&kept).map_err(fail)?;
