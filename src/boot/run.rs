@@ -175,6 +175,7 @@ impl Process {
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
         self.running.serves(number, &model);
+        self.kept.watch.follow(&model);
         lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
+use super::watch::Watch;
 use super::{Options, lookups, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
@@ -41,6 +42,7 @@ pub struct Kept {
     pub metrics: Metrics,
     pub certificates: Arc<Store>,
     pub tls: Arc<Shared>,
+    pub watch: Arc<Watch>,
     /// What the upstreams of SMTP servers offer, by the name of the server.
     seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
     zones: Zones,
@@ -60,6 +62,7 @@ impl Kept {
             ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
             fleet,
             restores: Arc::default(),
+            watch: Arc::new(Watch::new(metrics.clone())),
             metrics,
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
@@ -189,6 +192,13 @@ impl Plan {
             main.fault_here("no \"mail\" block in configuration");
         }
         Self { settings, tree, cache, state, servers, lookups, error_log, complaints, notes }
+    }
+
+    /// What each server shows in TLS, and where it listens.
+    pub fn shown(&self) -> impl Iterator<Item = (&tls::Settings, Vec<String>)> {
+        let at = |listen: &Listen| listen.endpoint.to_string();
+        let servers = self.servers.iter();
+        servers.map(move |server| (&server.tls, server.listens.iter().map(at).collect()))
     }
 
     /// Opens the logs, and puts together what sessions need.

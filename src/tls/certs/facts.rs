@@ -1,11 +1,14 @@
 //! What a certificate says of itself: whom it is for, and for how long.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::asn1_rs::{Oid, oid};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::tls::pem;
 
 /// RFC 1035 §2.3.4: 255 octets in a name.
 const MAX_NAME: usize = 255;
@@ -60,6 +63,12 @@ impl Facts {
     pub fn read(der: &CertificateDer<'_>) -> Option<Self> {
         let (rest, leaf) = X509Certificate::from_der(der).ok()?;
         rest.is_empty().then(|| Self::of(&leaf))
+    }
+
+    /// Of the first certificate in a file, as it is now.
+    pub fn in_file(file: &Path) -> Option<Self> {
+        let text = pem::read(file).ok()?;
+        Self::read(pem::certificates(&text).ok()?.first()?)
     }
 
     pub fn is_valid_at(&self, now: i64) -> bool {

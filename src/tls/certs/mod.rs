@@ -3,6 +3,7 @@
 //! A server block has pairs of files (`ssl_certificate`), all for the same names, and it may have
 //! folders ([`shelf`]), where each certificate is for the names that are in it.
 
+pub mod audit;
 pub mod facts;
 mod load;
 pub mod shelf;

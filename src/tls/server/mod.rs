@@ -173,6 +173,12 @@ pub struct Config {
     clients: Option<Clients>,
 }
 
+impl Config {
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+}
+
 /// The TLS of one server block, and what is wrong with its files, certificates apart.
 ///
 /// `alpn`: the protocols spoken, such as `imap`; a client that offers others only is refused.

@@ -24,8 +24,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{SignatureScheme, pki_types::UnixTime};
 
+use find::Folders;
+pub use find::Found;
 pub use find::check;
-use find::{Folders, Found};
 use index::Index;
 
 use super::facts::Facts;
@@ -38,6 +39,25 @@ const READY: usize = 1024;
 
 /// Nobody has more certificates of one name in use; the first so many are looked at.
 const OF_ONE_NAME: usize = 8;
+
+/// Everything that `patterns` lead to, once.
+pub fn look(patterns: &[PathBuf]) -> (Vec<Found>, Vec<Fault>) {
+    let (mut found, faults) = Folders::default().look(patterns);
+    let is_one = |one: &Found| {
+        let text = crate::tls::pem::read(&one.certificate).ok();
+        let has_key = || text.as_ref().is_some_and(|text| crate::tls::pem::key(text).is_ok());
+        let holds = text.as_ref().map(|text| crate::tls::pem::certificates(text));
+        let why = match holds {
+            Some(Err(why)) => why,
+            _ if one.key == one.certificate && !has_key() => Why::NoKey,
+            _ if !one.key.exists() => Why::Missing,
+            _ => return true,
+        };
+        !one.is_nobodys(&why)
+    };
+    found.retain(is_one);
+    (found, faults)
+}
 
 /// The certificates of one or more `certificates` directives.
 #[derive(Debug)]
@@ -321,9 +341,7 @@ impl Found {
             && match why {
                 Why::NoCertificate => self.key == self.certificate,
                 Why::Missing | Why::NoKey => {
-                    let text = crate::tls::pem::read(&self.certificate).ok();
-                    let chain = text.and_then(|text| crate::tls::pem::certificates(&text).ok());
-                    let leaf = chain.and_then(|chain| Facts::read(chain.first()?));
+                    let leaf = Facts::in_file(&self.certificate);
                     leaf.is_some_and(|facts| facts.is_authority && facts.names.is_empty())
                 }
                 _ => false,
