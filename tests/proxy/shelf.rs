@@ -153,7 +153,7 @@ fn the_commands_check_list_and_deploy() {
         fs::set_permissions(site.dir().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
     fs::create_dir_all(site.dir().join("conf")).unwrap();
-    site.write("conf/gatepost.conf", &fill(&site, &mail(&conf), &[("up", &"127.0.0.1:9")]));
+    site.write("conf/gatepost.conf", fill(&site, &mail(&conf), &[("up", &"127.0.0.1:9")]));
     let (code, said) = tls(&site, &["check"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("2 certificates, 0 with faults"), "{said}");
@@ -218,7 +218,7 @@ fn what_ends_soon_is_told_by_log_and_hook() {
         .worked();
     put(&site, "soon", &Pair { cert: site.read("soon.c"), key: site.read("soon.k") });
     let out = site.dir().join("hooked");
-    site.write("hook", &format!("#!/bin/sh\necho \"$@\" >> {}\n", out.display()));
+    site.write("hook", format!("#!/bin/sh\necho \"$@\" >> {}\n", out.display()));
     fs::set_permissions(site.dir().join("hook"), fs::Permissions::from_mode(0o700)).unwrap();
     let conf = format!(
         "{CERTIFICATE} certificates @dir@/certs; {TO_BACKEND}

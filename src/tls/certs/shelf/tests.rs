@@ -343,7 +343,6 @@ fn load_many(count: usize) -> (std::time::Duration, std::time::Duration, usize) 
     }
     assert_eq!(shelf.expiry().len(), count);
     let size = resident().saturating_sub(before);
-    println!("{count}: {loading:?}, {looking:?}, {} KiB", size / 1024);
     (loading, looking, size)
 }
 
