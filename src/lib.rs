@@ -51,6 +51,7 @@ pub mod testing {
             (b'm', crate::boot::hold_for_any),
             (b'n', crate::tls::names::hold_for_any),
             (b'p', crate::tls::pem::hold_for_any),
+            (b'C', crate::tls::certs::facts::hold_for_any),
             (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
             (b'f', crate::observe::format::hold_for_any),

@@ -264,6 +264,16 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ONCE
     },
     Directive {
+        name: "certificate_hook",
+        takes: Takes::Args(1, 1),
+        doc: "A program that is run 30, 14, 7, 3 and 1 days before a certificate in use ends, and at \
+              its end; after a start once for each that has come so far. Its arguments are the \
+              certificate's first name, the days that are left (below 0 when it has ended) and its \
+              file. It has no environment but `PATH`, 30 seconds, and the rights of `user`; one runs \
+              after the other. Relative to the prefix. See [certificates.md](certificates.md).",
+        ..ONCE
+    },
+    Directive {
         name: "metrics",
         takes: Takes::Args(1, 2),
         repeats: true,
@@ -295,6 +305,7 @@ pub struct Settings {
     pub open_files: Option<u64>,
     pub shutdown_timeout: Option<Duration>,
     pub worker_connections: usize,
+    pub certificate_hook: Option<PathBuf>,
     pub metrics: Vec<Listen>,
     /// What the API does at those, in their order.
     pub api: Vec<Access>,
@@ -313,6 +324,7 @@ impl Default for Settings {
             open_files: None,
             shutdown_timeout: None,
             worker_connections: 16384,
+            certificate_hook: None,
             metrics: Vec::new(),
             api: Vec::new(),
             control: control::Settings::beside(Path::new("/run/gatepost.pid")),
@@ -347,6 +359,7 @@ impl Settings {
         let notes = notes(main, &metrics, &api);
         Self {
             daemon: main.flag("daemon").unwrap_or(default.daemon),
+            certificate_hook: main.path("certificate_hook"),
             control: control::Settings::read(main, &pid),
             pid,
             user: user(main),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::generation::{Alive, Generation};
 use super::listeners::{Listeners, label};
 use super::logs;
-use super::model::Kept;
+use super::model::{self, Kept};
 use super::names::Resolvers;
 use super::worker::Workers;
 use crate::admin::nle::directives::Settings;
@@ -70,12 +70,12 @@ impl Plan {
         }
         let (mut complaints, mut identity) = (Vec::new(), None);
         if servers.iter().flat_map(|server| &server.listens).any(|listen| listen.ssl) {
-            if tls.certificates.is_empty() {
+            if !tls.has_certificates() {
                 mail.fault_here(
                     "no \"ssl_certificate\" is defined in \"mail\" for \"lookup_server\" with \"ssl\"",
                 );
             }
-            let (own, faults) = kept.certificates.identity(&tls.files());
+            let (own, faults) = model::identity(tls, &[], kept);
             let others = kept.tls.faults(tls);
             complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
             identity = Some(Arc::new(own));

@@ -34,6 +34,9 @@ use crate::tls::fault::Event;
 /// How often certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// So many changes of one look are told one by one: whoever renews thousands knows that.
+const TOLD: usize = 50;
+
 /// How long sessions have for their goodbyes when the process ends at once.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -172,6 +175,7 @@ impl Process {
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
         self.running.serves(number, &model);
+        self.kept.watch.follow(&model);
         lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
         let (fleet, groups) = (&self.kept.fleet, &model.groups);
@@ -425,8 +429,22 @@ impl Process {
     /// Looks whether certificates have changed on disk.
     fn look(&self) {
         let events = self.kept.certificates.refresh();
-        for event in events.iter().chain(&self.kept.tls.refresh()) {
+        let others = self.kept.tls.refresh();
+        let all = events.iter().chain(&others);
+        if let Some(more) = all.clone().count().checked_sub(TOLD).filter(|more| *more > 0) {
+            let words = format_args!("{more} more certificates have changed or cannot be used");
+            self.log.line(Level::Notice, None, words);
+        }
+        for event in all.take(TOLD) {
             match event {
+                Event::Added(file) => {
+                    let words = format_args!("\"{}\" has come and is in use", file.display());
+                    self.log.line(Level::Notice, None, words);
+                }
+                Event::Removed(file) => {
+                    let words = format_args!("\"{}\" has gone", file.display());
+                    self.log.line(Level::Notice, None, words);
+                }
                 Event::Renewed(file) => {
                     let words = format_args!("\"{}\" has changed and is in use", file.display());
                     self.log.line(Level::Notice, None, words);

@@ -197,8 +197,14 @@ impl Session {
     ) -> Result<(Stream, Option<Bar>), Error> {
         self.line(|line| line.starttls = starttls);
         let mut chosen = None;
+        // Where a balancer stands between, the address is the one that clients know.
+        let local = match &self.proxied {
+            Some(proxied) => Some(proxied.destination.ip()),
+            None => self.local.ip(),
+        };
         let accepted = server::accept(
             plain,
+            local,
             |name| {
                 let site = self.door.sites.find(name)?;
                 chosen = Some(Arc::clone(site));

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
+use super::watch::Watch;
 use super::{Options, lookups, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
@@ -31,6 +32,7 @@ use crate::throttle::logins::{Ledger, directives::Settings as LoginLimits};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
 use crate::tls::directives::{self as tls, UpstreamSettings};
+use crate::tls::fault::Fault;
 use crate::tls::names::Names;
 use crate::tls::server::Shared;
 
@@ -40,6 +42,7 @@ pub struct Kept {
     pub metrics: Metrics,
     pub certificates: Arc<Store>,
     pub tls: Arc<Shared>,
+    pub watch: Arc<Watch>,
     /// What the upstreams of SMTP servers offer, by the name of the server.
     seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
     zones: Zones,
@@ -59,6 +62,7 @@ impl Kept {
             ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
             fleet,
             restores: Arc::default(),
+            watch: Arc::new(Watch::new(metrics.clone())),
             metrics,
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
@@ -188,6 +192,13 @@ impl Plan {
             main.fault_here("no \"mail\" block in configuration");
         }
         Self { settings, tree, cache, state, servers, lookups, error_log, complaints, notes }
+    }
+
+    /// What each server shows in TLS, and where it listens.
+    pub fn shown(&self) -> impl Iterator<Item = (&tls::Settings, Vec<String>)> {
+        let at = |listen: &Listen| listen.endpoint.to_string();
+        let servers = self.servers.iter();
+        servers.map(move |server| (&server.tls, server.listens.iter().map(at).collect()))
     }
 
     /// Opens the logs, and puts together what sessions need.
@@ -322,6 +333,7 @@ struct Reader<'a> {
     /// How many more places may be listened at.
     room: usize,
     complaints: Vec<String>,
+    told: HashSet<String>,
     notes: Vec<String>,
 }
 
@@ -346,6 +358,7 @@ impl<'a> Reader<'a> {
             formats,
             room: listen::MOST,
             complaints: Vec::new(),
+            told: HashSet::new(),
             notes: Vec::new(),
         }
     }
@@ -360,7 +373,8 @@ impl<'a> Reader<'a> {
                 plan.domains.by_address.entry(ip).or_insert_with(own);
             }
         }
-        self.complaints.extend(plan.complaints.iter().cloned());
+        let fresh = plan.complaints.iter().filter(|one| self.told.insert((*one).clone()));
+        self.complaints.extend(fresh.cloned());
         self.notes.extend(plan.notes.iter().cloned());
         plan
     }
@@ -378,16 +392,18 @@ impl<'a> Reader<'a> {
         }
         let tls = tls::Settings::read(block, &self.tls);
         let needs_tls = settings.starttls != StartTls::Off || listens.iter().any(|l| l.ssl);
-        let (identity, faults) = self.kept.certificates.identity(&tls.files());
+        let (identity, faults) = identity(&tls, &settings.names, self.kept);
         if needs_tls {
-            if tls.certificates.is_empty() {
+            if !tls.has_certificates() {
                 block.fault_here(
                     "no \"ssl_certificate\" is defined for server that listens with \"ssl\" or \
                      offers \"starttls\"",
                 );
             }
             let others = self.kept.tls.faults(&tls);
-            self.complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
+            // Servers share folders, and what is wrong in them is told once.
+            let told = faults.iter().chain(&others).map(ToString::to_string);
+            self.complaints.extend(told.filter(|one| self.told.insert(one.clone())));
         }
         self.notes.extend(tls.notices.iter().cloned());
         let outer = Plain {
@@ -454,6 +470,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a server that is called `names` shows its clients, and what is wrong with that.
+pub fn identity(tls: &tls::Settings, names: &[String], kept: &Kept) -> (Identity, Vec<Fault>) {
+    let (identity, mut faults) = kept.certificates.identity(&tls.files());
+    match kept.certificates.shelf(&tls.folders, tls.passwords.as_deref()) {
+        None => (identity, faults),
+        Some((shelf, others)) => {
+            faults.extend(others);
+            (identity.with(shelf, names), faults)
+        }
+    }
+}
+
 fn listens(block: &Block, room: &mut usize) -> Vec<Listen> {
     let statements = block.all("listen");
     if statements.is_empty() {
@@ -500,8 +528,15 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
     let plan =
         Plan::read(options, &kept).map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
     let fail = |faults| Unusable { syntax_is_ok: true, faults };
-    if !plan.complaints.is_empty() {
-        return Err(fail(plan.complaints));
+    let mut complaints = plan.complaints.clone();
+    for fault in kept.certificates.prove() {
+        let fault = fault.to_string();
+        if !complaints.contains(&fault) {
+            complaints.push(fault);
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(fail(complaints));
     }
     let text = plan.tree.dump();
     plan.build(&kept).map_err(fail)?;

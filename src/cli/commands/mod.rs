@@ -6,6 +6,7 @@ mod people;
 mod rest;
 mod servers;
 mod status;
+pub mod tls;
 
 use std::io::{self, Write};
 
@@ -139,6 +140,7 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
             servers::zimbra(&command, client, screen).await
         }
         Command::Top(top) => super::top::run(top, client, screen).await,
+        Command::Tls(_) => Err(Failure::Ours("tls needs no gatepost".to_owned())),
         Command::Help { .. } => Err(Failure::Ours("help needs no gatepost".to_owned())),
     }
 }
