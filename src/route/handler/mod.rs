@@ -208,7 +208,9 @@ impl Handler {
                 Outcome { ruling, told }
             }
         });
-        let outcome = outcome.await;
+        let Some(outcome) = outcome.await else {
+            return Err(self.0.error(self.0.peers[0].url.origin.to_string(), Flaw::Lost));
+        };
         let told =
             std::mem::take(&mut *outcome.told.lock().unwrap_or_else(PoisonError::into_inner));
         told.into_iter().for_each(tell);
