@@ -190,13 +190,13 @@ impl Servers {
     }
 
     /// No new sessions for `server`, or again.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
+    #[cfg(test)]
     pub fn drain(&self, upstream: &str, server: &str, is_on: bool) -> Result<(), Unknown> {
         self.set_duty(upstream, server, if is_on { Duty::Drained } else { Duty::Active })
     }
 
     /// Who is not on duty: group, server, and what it is instead.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
+    #[cfg(test)]
     pub fn drained(&self) -> Vec<(String, String, Duty)> {
         listed(&self.lock())
     }

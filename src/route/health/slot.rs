@@ -46,12 +46,6 @@ impl Slot {
     pub fn works(&self) {
         self.ward.works(self.server(), self.port, &self.endpoint, Some(self.began.elapsed()));
     }
-
-    /// The group and the server, as they are written.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn names(&self) -> (&Arc<str>, &Arc<str>) {
-        (&self.ward.name, &self.server().text)
-    }
 }
 
 impl Drop for Slot {
