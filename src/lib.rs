@@ -92,6 +92,7 @@ pub mod testing {
             (b'm', crate::memcached::hold_for_any),
             (b'G', crate::route::health::hold_for_any),
             (b'J', crate::admin::api::hold_for_any),
+            (b'B', crate::admin::hold_token_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

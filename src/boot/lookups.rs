@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::generation::{Alive, Generation};
-use super::listeners::{Listeners, label};
+use super::listeners::{Fresh, Listeners, label};
 use super::logs;
 use super::model::{self, Kept};
 use super::names::Resolvers;
@@ -47,7 +47,18 @@ pub struct Plan {
 pub struct Window {
     pub listen: Listen,
     tls: Option<Arc<Config>>,
+    router: Router,
     lookups: Arc<Lookups>,
+}
+
+impl Window {
+    /// The configuration that it belongs to is in force.
+    pub fn take_effect(&self) {
+        self.router.take_effect();
+        if let Some(tls) = &self.tls {
+            tls.take_effect();
+        }
+    }
 }
 
 impl Plan {
@@ -129,6 +140,7 @@ impl Plan {
             windows.extend(settings.listens.iter().map(|listen| Window {
                 listen: listen.clone(),
                 tls: config.clone().filter(|_| listen.ssl),
+                router: router.clone(),
                 lookups: Arc::clone(&lookups),
             }));
         }
@@ -137,11 +149,12 @@ impl Plan {
 }
 
 /// The sockets of each window, one for each worker.
-pub fn sockets(windows: &[Window], listeners: &Listeners) -> std::io::Result<Vec<Vec<Socket>>> {
-    let of = |window: &Window| {
-        let sockets = listeners.sockets(&label(&window.listen.endpoint)).iter();
-        sockets.map(Socket::try_clone).collect()
-    };
+pub fn sockets(
+    windows: &[Window],
+    listeners: &Listeners,
+    fresh: &Fresh,
+) -> std::io::Result<Vec<Vec<Socket>>> {
+    let of = |window: &Window| listeners.copies(fresh, &label(&window.listen.endpoint));
     windows.iter().map(of).collect()
 }
 

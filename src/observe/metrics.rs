@@ -46,7 +46,7 @@ words! {
 
 words! {
     /// A step towards an upstream.
-    pub enum Phase {
+    pub enum Phase listed {
         Lookup => "lookup",
         Connect => "connect",
         Tls => "tls",

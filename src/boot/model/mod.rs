@@ -4,7 +4,6 @@ mod site;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directives::Settings;
@@ -37,6 +36,9 @@ use crate::tls::names::Names;
 use crate::tls::server::Shared;
 
 /// What outlives a reload: counters, tickets, certificates that have not changed.
+///
+/// Reading a configuration and building its [`Model`] may look things up here and leave rows that
+/// say nothing, but change nothing that is in force: that is [`Model::take_effect`]'s.
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub metrics: Metrics,
@@ -49,9 +51,6 @@ pub struct Kept {
     pub fleet: route::Fleet,
     /// Who has failed to log in, and how often.
     pub ledger: Ledger,
-    /// The next configuration that is built is the first to serve: what was kept before a restart is
-    /// taken up. Nobody does that who only tests one.
-    pub restores: Arc<AtomicBool>,
 }
 
 impl Kept {
@@ -61,7 +60,6 @@ impl Kept {
         Self {
             ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
             fleet,
-            restores: Arc::default(),
             watch: Arc::new(Watch::new(metrics.clone())),
             metrics,
             certificates: Arc::new(Store::default()),
@@ -123,6 +121,9 @@ pub struct Model {
     pub doors: Vec<(Listen, Arc<Door>)>,
     /// Where others ask for routes.
     pub windows: Vec<lookups::Window>,
+    /// All that doors lead to.
+    sites: Vec<Arc<Site>>,
+    cache: Option<memcached::Settings>,
     pub log: Log,
     /// Whose certificates' ends are told.
     pub identities: Vec<Arc<Identity>>,
@@ -130,7 +131,7 @@ pub struct Model {
     pub state: State,
     pub groups: Vec<Arc<Group>>,
     /// Who is asked how he is.
-    pub patients: Vec<Patient>,
+    patients: Vec<Patient>,
 }
 
 /// The servers behind one address, each with whether it is marked as the default.
@@ -143,6 +144,23 @@ impl Model {
         let doors = self.doors.iter().map(move |(listen, _)| (listen, workers));
         let windows = self.windows.iter().map(move |window| (&window.listen, workers));
         doors.chain(windows).chain(self.settings.metrics.iter().map(|listen| (listen, 1)))
+    }
+
+    /// Puts in force what this configuration says of all that outlives it. It cannot fail: before it
+    /// comes everything that can, so that a configuration that fails has changed nothing.
+    pub fn take_effect(&mut self, kept: &Kept) {
+        let fleet = &kept.fleet;
+        fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &self.log);
+        fleet.sources.log_to(self.log.clone());
+        for site in &self.sites {
+            site.take_effect();
+        }
+        for window in &self.windows {
+            window.take_effect();
+        }
+        fleet.sticky.adopt(self.groups.iter().map(|group| group.described()));
+        let groups = self.groups.iter().map(|group| &**group);
+        fleet.follow(&self.state, &self.log, groups, std::mem::take(&mut self.patients));
     }
 }
 
@@ -201,16 +219,14 @@ impl Plan {
         servers.map(move |server| (&server.tls, server.listens.iter().map(at).collect()))
     }
 
-    /// Opens the logs, and puts together what sessions need.
+    /// Opens the logs, and puts together what sessions need. It is in force with
+    /// [`Model::take_effect`].
     pub fn build(self, kept: &Kept) -> Result<Model, Faults> {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
-        if kept.restores.swap(false, Ordering::Relaxed) {
-            kept.fleet.restore(&self.state, &log);
-        }
         let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
         let mut realms = Realms::default();
         let mut faults = Vec::new();
-        let mut patients = Vec::new();
+        let (mut patients, mut sites) = (Vec::new(), Vec::new());
         let mut doors: Vec<(Listen, Sites)> = Vec::new();
         let mut known: HashMap<&Endpoint, usize> = HashMap::new();
         for server in &self.servers {
@@ -224,6 +240,7 @@ impl Plan {
                     continue;
                 }
             };
+            sites.push(Arc::clone(&site));
             for listen in &server.listens {
                 let at = *known.entry(&listen.endpoint).or_insert_with(|| {
                     doors.push((listen.clone(), Vec::new()));
@@ -263,10 +280,19 @@ impl Plan {
         let asked = self.lookups.and_then(|plan| plan.identity);
         let identities = self.servers.into_iter().map(|server| server.identity).chain(asked);
         let identities = identities.collect();
-        kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
-        kept.fleet.sources.log_to(log.clone());
-        let (settings, state) = (self.settings, self.state);
-        Ok(Model { settings, doors, windows, log, identities, state, groups, patients })
+        let (settings, state, cache) = (self.settings, self.state, self.cache);
+        Ok(Model {
+            settings,
+            doors,
+            windows,
+            sites,
+            cache,
+            log,
+            identities,
+            state,
+            groups,
+            patients,
+        })
     }
 }
 
@@ -547,3 +573,6 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
 pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
     Plan::read(options, &Kept::new()).map(|plan| plan.settings.pid)
 }
+
+#[cfg(test)]
+mod tests;

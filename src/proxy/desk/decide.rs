@@ -20,8 +20,8 @@ use crate::observe::escape::Quoted;
 use crate::route::maintenance::Clientele;
 use crate::route::presence::canonical;
 use crate::route::{Origin, Route};
-use crate::throttle::Stage;
 use crate::throttle::logins::Entry;
+use crate::throttle::{Names, Stage};
 use crate::tls;
 
 /// How many addresses one login may try: an upstream with a hundred dead servers must not keep a
@@ -48,6 +48,14 @@ fn guessed_at<'a>(route: &'a Route, attempt: &'a Attempt) -> Option<&'a [u8]> {
         _ if attempt.authzid.is_some() => Some(route.user.as_deref().unwrap_or(&attempt.user)),
         _ => Some(route.account.as_deref().or(route.user.as_deref()).unwrap_or(&attempt.user)),
     }
+}
+
+/// What it is counted by.
+fn names<'a>(route: &'a Route, attempt: &'a Attempt) -> Names<'a> {
+    let mailbox = account(route, attempt);
+    // The account is his whose password it is, unless he says that he acts for another.
+    let login = if attempt.authzid.is_some() { &attempt.user } else { mailbox };
+    Names { login, mailbox }
 }
 
 /// One login on its way.
@@ -199,7 +207,8 @@ impl Desk<'_> {
         let Hop { site, attempt, suffix, ttl, entry, .. } = *hop;
         let session = self.session;
         self.check(attempt, route)?;
-        session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
+        let names = names(route, attempt);
+        session.count(Stage::LoggingIn, Some(&names)).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
         let towards = Arc::clone(site.towards(group));
         let overriding;

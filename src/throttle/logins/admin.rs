@@ -163,7 +163,6 @@ impl Ledger {
 
     /// Lets the addresses of `net` alone from now on, or no more, on all gateposts until each ends.
     /// Says why others may not have heard.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub async fn whitelist(&self, net: Cidr, is_on: bool) -> Option<Error> {
         self.spare(net, is_on);
         let word = Word::LoginWhitelist { net: net.to_string(), is_on };
@@ -171,7 +170,6 @@ impl Ledger {
     }
 
     /// The networks that were let alone that way.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn whitelisted(&self) -> Vec<Cidr> {
         self.spared()
     }

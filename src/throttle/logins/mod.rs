@@ -60,10 +60,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-#[allow(unused_imports, reason = "for the control socket")]
-pub use admin::{Offender, Target};
 pub use denied::Denied;
-#[allow(unused_imports, reason = "for the desks")]
 pub use entry::{Entry, RefusedBy};
 pub use figures::By;
 pub use ledger::Ledger;
@@ -121,7 +118,6 @@ pub struct Who<'a> {
 impl Logins {
     /// The limits of the server `name`.
     pub fn new(name: &str, settings: &Settings, ledger: &Ledger, log: Log) -> Self {
-        ledger.cuts(settings.bits);
         Self(Arc::new(Inner {
             settings: settings.clone(),
             flood: settings.attempts.filter(|_| settings.on).map(|quota| ledger.flood(quota)),
@@ -129,6 +125,12 @@ impl Logins {
             ledger: ledger.clone(),
             log,
         }))
+    }
+
+    /// The configuration that it belongs to is in force: what is forgiven is forgiven of its networks,
+    /// too.
+    pub fn take_effect(&self) {
+        self.ledger().cuts(self.settings().bits);
     }
 
     fn settings(&self) -> &Settings {

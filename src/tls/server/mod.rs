@@ -125,10 +125,7 @@ impl Shared {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         match caches.entry(name) {
             Entry::Occupied(mut entry) => match entry.get().upgrade() {
-                Some(cache) => {
-                    cache.resize(capacity);
-                    cache
-                }
+                Some(cache) => cache,
                 None => {
                     let cache = Arc::new(Cache::new(capacity));
                     entry.insert(Arc::downgrade(&cache));
@@ -143,18 +140,16 @@ impl Shared {
         }
     }
 
-    fn sessions(&self, settings: &Settings, context: Context) -> Arc<dyn StoresServerSessions> {
-        let cache = match &settings.session_cache {
-            SessionCache::None => return Arc::new(NoServerSessionStorage {}),
+    /// Where sessions are kept, and in how many places once the configuration is in force.
+    fn sessions(&self, settings: &Settings, context: Context) -> Option<(Sessions, usize)> {
+        let (name, capacity) = match &settings.session_cache {
+            SessionCache::None => return None,
             // Not shared with another block, but with all workers.
-            SessionCache::Builtin(sessions) => {
-                self.cache(format!("builtin {context:?}"), *sessions)
-            }
-            SessionCache::Shared { name, bytes } => {
-                self.cache(format!("shared {name}"), sessions_in(*bytes))
-            }
+            SessionCache::Builtin(sessions) => (format!("builtin {context:?}"), *sessions),
+            SessionCache::Shared { name, bytes } => (format!("shared {name}"), sessions_in(*bytes)),
         };
-        Arc::new(Sessions { cache, context, lifetime: settings.session_timeout })
+        let cache = self.cache(name, capacity);
+        Some((Sessions { cache, context, lifetime: settings.session_timeout }, capacity))
     }
 }
 
@@ -171,9 +166,18 @@ pub struct Config {
     identity: Arc<Identity>,
     /// Where clients are asked for certificates.
     clients: Option<Clients>,
+    /// Where sessions are kept, and how many there may be.
+    kept: Option<(Arc<Cache>, usize)>,
 }
 
 impl Config {
+    /// The configuration that it belongs to is in force: what others share has the size it says.
+    pub fn take_effect(&self) {
+        if let Some((cache, capacity)) = &self.kept {
+            cache.resize(*capacity);
+        }
+    }
+
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
@@ -209,7 +213,15 @@ pub fn config(
     let mut config = builder.with_cert_resolver(Arc::clone(&identity) as _);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.ignore_client_order = settings.prefer_server_ciphers;
-    config.session_storage = shared.sessions(settings, context);
+    let (storage, kept): (Arc<dyn StoresServerSessions>, _) =
+        match shared.sessions(settings, context) {
+            Some((sessions, capacity)) => {
+                let kept = (Arc::clone(&sessions.cache), capacity);
+                (Arc::new(sessions), Some(kept))
+            }
+            None => (Arc::new(NoServerSessionStorage {}), None),
+        };
+    config.session_storage = storage;
     config.send_tls13_tickets = TICKETS;
     config.max_tls13_tickets = MOST_TICKETS;
     config.max_early_data_size = 0;
@@ -225,7 +237,7 @@ pub fn config(
         config.send_tls13_tickets = 0;
         config.max_tls13_tickets = 0;
     }
-    (Arc::new(Config { tls: Arc::new(config), identity, clients }), faults)
+    (Arc::new(Config { tls: Arc::new(config), identity, clients, kept }), faults)
 }
 
 /// Everything that a resumed session would carry over: not the certificates' bytes, so that a
