@@ -30,17 +30,15 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn session(number: u64, user: Option<&str>) -> Session {
-    let server = user.map(|_| "10.0.0.1:143".to_owned());
+fn session(number: u64, user: &str) -> Session {
     Session {
         number,
         protocol: "imap".into(),
-        state: if user.is_some() { SessionState::Relaying } else { SessionState::Waiting },
-        user: user.map(Into::into),
+        user: text(user),
         client: format!("192.0.2.7:5{number:04}"),
         tls: text("TLSv1.3"),
-        upstream: server.as_ref().map(|_| "imap".to_owned()),
-        server,
+        upstream: text("imap"),
+        server: text("10.0.0.1:143"),
         since: ago(125),
         received: 900 * number,
         sent: 1_500_000 * number,
@@ -69,7 +67,7 @@ impl Fake {
         yes(Changed {
             changed: servers,
             sessions: if ask.end { 3 } else { 0 },
-            told_fleet: true,
+            told_fleet: !what.ends_with("lock"),
             problems: vec![],
         })
     }
@@ -136,7 +134,7 @@ impl Ops for Fake {
             ],
             upstreams: vec![Part::of("imap", usable, 2)],
             lookups: vec![Part::of("zimbra", 2, 2)],
-            caches: vec![Part { state: Health::Off, ..Part::of("shared", 0, 0) }],
+            caches: vec![Part { state: Health::Off, ..Part::of("memcached", 0, 0) }],
             locks,
             maintenance,
             levels: match self.is_well {
@@ -154,7 +152,7 @@ impl Ops for Fake {
 
     fn sessions(&self, ask: SessionsAsk) -> Reply<'_, Sessions> {
         self.tell(format!("sessions {ask:?}"));
-        let users = [Some("mrose@a.example"), Some("bob@a.example"), None];
+        let users = ["mrose@a.example", "bob@a.example", "bob@a.example"];
         let all = users.into_iter().zip(1..).map(|(user, number)| session(number, user));
         let matching: Vec<_> =
             all.filter(|session| ask.user.is_none() || session.user == ask.user).collect();
@@ -180,7 +178,11 @@ impl Ops for Fake {
                 server: "10.0.0.1:143".into(),
                 expires_s: 50,
             }),
-            sessions: if is_known { vec![session(1, Some(&ask.user))] } else { vec![] },
+            hash: match is_known {
+                true => vec![],
+                false => vec![Place { upstream: "imap".into(), server: "10.0.0.2:143".into() }],
+            },
+            sessions: if is_known { vec![session(1, &ask.user)] } else { vec![] },
             user: ask.user,
         })
     }
@@ -268,6 +270,8 @@ impl Ops for Fake {
             last: Some(LastAnswer { result: "ok".into(), at: ago(2), ms: 3.25 }),
             asked: 1000,
             errors: 0,
+            failures_in_row: 0,
+            in_flight: 2,
             last_error: None,
             next_try: None,
             p50_ms: Some(2.0),
@@ -277,6 +281,8 @@ impl Ops for Fake {
         let bad = Handler {
             state: HandlerState::SetAside,
             errors: 17,
+            failures_in_row: 3,
+            in_flight: 0,
             last_error: text("timed out"),
             next_try: Some(ago(-40)),
             last: None,
@@ -502,7 +508,7 @@ impl Ops for Fake {
         };
         yes(assign(
             [local("eth0", "192.0.2.1"), local("eth0", "192.0.2.2")],
-            &[("192.0.2.1".parse().ok(), assigned)],
+            &[(Reach::One("192.0.2.1".parse().expect("an address")), assigned)],
         ))
     }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::api::{Kicked, MAX_BODY, Nothing, Status, UserAsk};
 use super::directives::Settings;
 use super::fake::Fake;
-use super::gate::{Access, Callers};
+use super::gate::{Access, Callers, Entry};
 use super::server::Api;
 use super::socket::{Control, Error};
 use super::{Client, ClientError, calls, serve};
@@ -36,7 +36,7 @@ fn request(method: &str, path: &str, query: &str, body: &str) -> Request {
 }
 
 fn api(access: Access) -> Api {
-    Api::new(Arc::new(Fake::default()), access, Callers::default())
+    Api::new(Arc::new(Fake::default()), Entry { access, ..Entry::default() })
 }
 
 async fn asked(access: Access, request: Request) -> (u16, String, Option<&'static str>) {
@@ -280,6 +280,9 @@ async fn a_body_that_is_too_long_is_told_so_in_json() {
     let mut heard = String::new();
     stream.read_to_string(&mut heard).await.unwrap();
     assert!(heard.starts_with("HTTP/1.1 413 ") && heard.contains("\"too_large\""), "{heard}");
+    // Where nothing may be told no body is read, and its length is not what is wrong.
+    let told = api(Access::Read).refuse(StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(told.status == 413 && String::from_utf8_lossy(&told.body).contains("read_only"));
     let told = api(Access::Full).refuse(StatusCode::REQUEST_TIMEOUT);
     assert!(String::from_utf8_lossy(&told.body).contains("timed_out"));
 }

@@ -21,6 +21,7 @@
 //! **Limits.** One process: workers are threads (`docs/decisions/0004`). After the change of user the
 //! main thread alone may still read keys, write logs and bind low ports (`docs/decisions/0008`).
 
+pub mod certificates;
 mod control;
 pub mod diag;
 mod directives;
@@ -41,6 +42,7 @@ mod rotation;
 mod run;
 mod start;
 mod upgrade;
+mod watch;
 mod worker;
 
 use std::path::PathBuf;

@@ -31,6 +31,20 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
     if let Command::Diag(diag) = &command {
         return super::diag::run(diag, options, found(options, control));
     }
+    if let Command::Tls(command) = &command {
+        let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
+        let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let now = Zoned::now();
+        let mut screen =
+            Screen { out: &mut out, err: &mut err, input: &mut input, colour, json, now };
+        return match commands::tls::run(command, options, &mut screen) {
+            Ok(exit) => ExitCode::from(exit),
+            Err(failure) => {
+                complain(&failure);
+                ExitCode::from(failure.exit())
+            }
+        };
+    }
     let client = match found(options, control) {
         Ok(path) => Client::new(path),
         Err(words) => {

@@ -43,7 +43,13 @@ pub enum Command {
     #[command(subcommand)]
     Maintenance(Maintenance),
 
-    /// List the episodes of maintenance and locks
+    /// List certificates, find what is wrong with them, put a new one in place
+    ///
+    /// Reads the configuration and its files; gatepost need not run.
+    #[command(subcommand)]
+    Tls(Tls),
+
+    /// List the episodes of maintenance, and the locks that are on
     Report,
 
     /// Set log levels for a while, open the logs anew, turn them
@@ -134,11 +140,18 @@ pub enum Sort {
 #[derive(Debug, Subcommand)]
 pub enum User {
     /// Say where a user's sessions are, and where the next one would go
-    Where { user: String },
+    Where {
+        /// As it is looked up: with its domain.
+        user: String,
+    },
     /// End a user's sessions, with the protocol's goodbye
-    Kick { user: String },
+    Kick {
+        /// As it is looked up: with its domain.
+        user: String,
+    },
     /// End a user's sessions, and send the next one elsewhere
     Move {
+        /// As it is looked up: with its domain.
         user: String,
         /// The server; left out, wherever the route leads by then.
         #[arg(long, value_name = "SERVER")]
@@ -152,6 +165,7 @@ pub enum Upstream {
     List,
     /// Send no new sessions there; those that are there stay
     Drain {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
         /// End those that are there, too.
@@ -160,21 +174,25 @@ pub enum Upstream {
     },
     /// Send sessions there again, after drain or remove
     Undrain {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
     /// Send no new sessions there, and end those that are there
     Remove {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
-    /// Set it aside, as after failures, until a probe finds it well
+    /// Set it aside on this gatepost, as after failures, until it is unlocked
     Lock {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
     /// Use it again without waiting for a probe
     Unlock {
+        /// One server of an upstream, as "upstream list" has it, or all of them.
         #[arg(value_name = "NAME[/SERVER]")]
         name: String,
     },
@@ -184,9 +202,9 @@ pub enum Upstream {
 pub enum Lookup {
     /// List handlers: where they are configured, their last answers, times and errors
     List,
-    /// Ask a handler again
+    /// Ask a handler again, from this gatepost
     Enable(Handler),
-    /// Ask a handler no more, from the next login on
+    /// Ask a handler no more from this gatepost, from the next login on
     Disable(Handler),
 }
 
@@ -253,6 +271,7 @@ pub enum Throttle {
     },
     /// Let the addresses of a network alone, or list those that are
     Whitelist {
+        /// An address or a network; left out, those that are let alone are listed.
         network: Option<String>,
         /// No more.
         #[arg(long, requires = "network")]
@@ -263,6 +282,7 @@ pub enum Throttle {
     },
     /// Forget the failures of an address, a network or a user
     Forgive {
+        /// As "throttle list" has it.
         #[arg(value_name = "ADDRESS|NETWORK|USER", required_unless_present = "all")]
         key: Option<String>,
         /// Of everybody.
@@ -287,6 +307,7 @@ pub enum Maintenance {
     },
     /// End what was begun by hand
     Off {
+        /// That of this domain.
         #[arg(long)]
         domain: Option<String>,
     },
@@ -321,6 +342,44 @@ pub struct Diag {
     /// Leave the local parts of mail addresses, users and clients' addresses in.
     #[arg(long)]
     pub with_addresses: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tls {
+    /// Try every certificate: key, chain, dates, names, who may read the key
+    ///
+    /// Exits with 1 if one would not serve, or clients would refuse it.
+    Check,
+    /// List certificates: names, issuer, end, files, and where they are served
+    List,
+    /// Check a certificate and put it into the folder that "certificates" names
+    ///
+    /// A gatepost that runs serves it within seconds; sessions go on.
+    Deploy(Deploy),
+    /// List the certificates that end soon
+    ///
+    /// Exits with 1 if there is one.
+    Expiring {
+        /// Within so many days.
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        days: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The certificate, in PEM, perhaps with its chain.
+    #[arg(long, value_name = "FILE")]
+    pub cert: PathBuf,
+    /// Its private key.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The certificates of those who issued it.
+    #[arg(long, value_name = "FILE")]
+    pub chain: Option<PathBuf>,
+    /// The folder's name; left out, the first name in the certificate.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

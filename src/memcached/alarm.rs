@@ -25,6 +25,8 @@ struct Said {
     down: Vec<Arc<str>>,
     /// A warning stands, so its end is worth a line.
     is_open: bool,
+    /// When something was last held back.
+    held_back: Option<Instant>,
 }
 
 impl Alarm {
@@ -50,6 +52,22 @@ impl Alarm {
         drop(said);
         let text = format_args!(
             "memcached server {server} is down ({cause}): what it holds is looked up directly"
+        );
+        self.log.load().line(Level::Warn, None, text);
+    }
+
+    /// `server` makes believe that orders were missed, again and again.
+    pub fn held_back(&self, server: &Arc<str>) {
+        let now = Instant::now();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.held_back.is_some_and(|last| now < last + AT_MOST_ONCE_IN) {
+            return;
+        }
+        said.held_back = Some(now);
+        drop(said);
+        let text = format_args!(
+            "memcached server {server} loses orders of the fleet again and again: \
+             what is kept here is doubted every 30 s at most"
         );
         self.log.load().line(Level::Warn, None, text);
     }
@@ -98,5 +116,13 @@ mod tests {
         alarm.down(&a, &"refused");
         alarm.up(&a);
         assert_eq!(memory.lines().len(), 4);
+
+        for _ in 0..9 {
+            alarm.held_back(&a);
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        let lines = memory.lines();
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        assert!(lines[4].contains("[warn]") && lines[4].contains("a:1 loses orders"));
     }
 }

@@ -110,6 +110,11 @@ impl Client {
         self.manner.alarm.tell(log.clone());
     }
 
+    /// The log of a server is not to be relied on.
+    pub fn held_back(&self, server: &Server) {
+        self.manner.alarm.held_back(server.name());
+    }
+
     /// When a call that begins now has to be over.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.manner.timeout

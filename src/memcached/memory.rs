@@ -38,7 +38,6 @@ impl Memory {
         Ok(())
     }
 
-    #[allow(dead_code, reason = "a fake for tests")]
     pub fn break_it(&self, is_broken: bool) {
         self.is_broken.store(is_broken, Ordering::Relaxed);
     }

@@ -34,6 +34,7 @@ mod choice;
 mod client;
 pub mod directives;
 mod link;
+#[cfg(test)]
 mod memory;
 pub mod protocol;
 pub mod seal;
@@ -53,6 +54,7 @@ use tokio::time::Instant;
 use crate::observe::{Log, Metrics, names};
 use client::Client;
 use directives::Settings;
+#[cfg(test)]
 use memory::Memory;
 pub use status::Status;
 
@@ -150,7 +152,7 @@ struct Shared {
 #[derive(Debug)]
 enum Tier {
     Off,
-    #[allow(dead_code, reason = "a fake for tests")]
+    #[cfg(test)]
     Memory(Memory),
     Servers(Arc<Client>),
 }
@@ -160,6 +162,7 @@ macro_rules! ask {
     ($self:ident.$call:ident($($arg:expr),*)) => {
         match &*$self.tier() {
             Tier::Off => Err(Error::Off),
+            #[cfg(test)]
             Tier::Memory(memory) => memory.$call($($arg),*),
             Tier::Servers(client) => client.$call($($arg),*).await,
         }
@@ -174,7 +177,7 @@ impl Cache {
 
     /// One that lives in this process, by tokio's clock: for tests. Clones share it, so two routers
     /// with clones of one are two nodes of a fleet.
-    #[allow(dead_code, reason = "a fake for tests")]
+    #[cfg(test)]
     pub fn memory() -> Self {
         Self::of(Tier::Memory(Memory::default()))
     }
@@ -220,15 +223,6 @@ impl Cache {
         !matches!(*self.tier(), Tier::Off)
     }
 
-    /// The configured `ttl`, for routes.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn ttl(&self) -> Duration {
-        match &*self.tier() {
-            Tier::Servers(client) => client.settings().ttl,
-            _ => Settings::default().ttl,
-        }
-    }
-
     /// Whether entries are shared with Zimbra's proxies: then [`Key::verbatim`] keys and plain values
     /// are what they understand.
     pub fn is_zimbras(&self) -> bool {
@@ -256,6 +250,7 @@ impl Cache {
     pub async fn get_by(&self, key: &Key, deadline: Instant) -> Result<Option<Vec<u8>>, Error> {
         match &*self.tier() {
             Tier::Off => Err(Error::Off),
+            #[cfg(test)]
             Tier::Memory(memory) => memory.get(key),
             Tier::Servers(client) => client.get(key, deadline).await,
         }
@@ -307,6 +302,7 @@ impl Cache {
     pub async fn delete_everywhere(&self, key: &Key) -> Vec<(Arc<str>, Result<bool, Error>)> {
         match &*self.tier() {
             Tier::Off => Vec::new(),
+            #[cfg(test)]
             Tier::Memory(memory) => vec![("memory".into(), memory.delete(key))],
             Tier::Servers(client) => client.delete_everywhere(key).await,
         }
@@ -316,6 +312,7 @@ impl Cache {
     pub async fn get_everywhere(&self, key: &Key) -> Vec<Held> {
         match &*self.tier() {
             Tier::Off => Vec::new(),
+            #[cfg(test)]
             Tier::Memory(memory) => {
                 let name = String::from_utf8_lossy(key.as_bytes()).into_owned();
                 vec![Held { server: "memory".into(), name, value: memory.get(key) }]
@@ -333,7 +330,7 @@ impl Cache {
     }
 
     /// From now on every call fails, or works again: for tests of what happens then.
-    #[allow(dead_code, reason = "a fake for tests")]
+    #[cfg(test)]
     pub fn break_for_tests(&self, is_broken: bool) {
         if let Tier::Memory(memory) = &*self.tier() {
             memory.break_it(is_broken);

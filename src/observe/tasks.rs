@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::escape::Quoted;
 use super::{Level, Log, Metrics};
@@ -34,13 +34,31 @@ where
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A task that the process cannot do without: after a panic it begins anew, until it ends by itself.
+/// Who drops this ends it.
 pub async fn keep_up<F, T>(name: &'static str, mut begin: F)
 where
     F: FnMut() -> T,
     T: Future<Output = ()> + Send + 'static,
 {
-    while spawn(name, begin()).await.is_err_and(|error| error.is_panic()) {
+    while Leashed(spawn(name, begin())).await.is_err_and(|error| error.is_panic()) {
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// A task that ends when it is dropped.
+struct Leashed(JoinHandle<()>);
+
+impl Future for Leashed {
+    type Output = Result<(), JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl Drop for Leashed {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -150,6 +168,27 @@ mod tests {
         })
         .await;
         assert_eq!(begun, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_up_ends_with_who_keeps_it_up() {
+        let held = Arc::new(());
+        let own = Arc::clone(&held);
+        let keeper = spawn("keeper", async move {
+            keep_up("kept", || {
+                let own = Arc::clone(&own);
+                async move {
+                    std::future::pending::<()>().await;
+                    drop(own);
+                }
+            })
+            .await;
+        });
+        tokio::time::sleep(AGAIN).await;
+        assert_eq!(Arc::strong_count(&held), 3);
+        keeper.abort();
+        tokio::time::sleep(AGAIN).await;
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     /// One test: the hook and the witness belong to the whole process.

@@ -4,9 +4,9 @@ use super::cache::{Format, Routes};
 use super::group::Group;
 use super::handler::Registry;
 use super::handler::keep::Keeper;
-use super::health::Servers;
 use super::health::check::{Checks, Patient};
 use super::health::servers::Shared;
+use super::health::{Servers, Taken};
 use super::lock::Locks;
 use super::maintenance::Maintenance;
 use super::order::Order;
@@ -17,8 +17,8 @@ use super::state::clock::Clock;
 use super::state::directives::Settings;
 use super::sticky::Sticky;
 use super::voice::Voice;
-use crate::memcached::Cache;
 use crate::memcached::bus::{Bus, Heard};
+use crate::memcached::{self, Cache};
 use crate::net::halt::Halt;
 use crate::observe::{Log, Metrics, tasks};
 
@@ -84,7 +84,7 @@ impl Fleet {
             metrics: metrics.clone(),
             voice: voice.clone(),
         };
-        let servers = Servers::new(store.clone(), shared);
+        let servers = Servers::new(store.clone(), clock, cache.clone(), shared);
         let checks = Checks::default();
         let handlers = Registry::default();
         Self {
@@ -156,6 +156,7 @@ impl Fleet {
             keep_up!("locks", |fleet, stop| fleet.locks.run(stop)),
             keep_up!("maintenance", |fleet, stop| fleet.maintenance.run(stop)),
             keep_up!("orders", |fleet, stop| fleet.listen(stop)),
+            keep_up!("drains", |fleet, stop| fleet.share_drains(stop)),
             keep_up!("leases", |fleet, stop| fleet.sticky.run(stop)),
             keep_up!("handlers", |fleet, stop| fleet.keeper.run(stop)),
             keep_up!("state", |fleet, stop| fleet.store.run(stop)),
@@ -175,6 +176,11 @@ impl Fleet {
                             self.obey(&order);
                         }
                     }
+                    Some(Heard::Late(word)) => {
+                        if let Some(order) = Order::read(&word) {
+                            self.obey_late(&order);
+                        }
+                    }
                     Some(Heard::Missed) => self.missed(),
                     None => return,
                 },
@@ -186,14 +192,114 @@ impl Fleet {
     /// What the fleet was ordered to do is done here. Within a runtime: some of it takes its time.
     pub fn obey(&self, order: &Order) {
         self.routes.obey(order);
-        self.servers.obey(order);
-        self.sticky.obey(order);
+        // What is said again is done again: another may have missed it.
+        if self.servers.obey(order) != Some(Taken::Past) {
+            self.sticky.obey(order);
+        }
     }
 
-    /// Orders may have been missed. An administrator who was not heard says it again; what follows
-    /// from orders by itself is looked up afresh.
+    /// The order was given before this process was there: what is done of it stands with
+    /// [`order`](super::order).
+    fn obey_late(&self, order: &Order) {
+        self.routes.obey(order);
+        // When one without a stamp was given nobody knows: its sheet is read instead.
+        if matches!(order, Order::Drain { stamp: None, .. }) {
+            self.servers.missed();
+        } else if self.servers.obey(order) == Some(Taken::New) {
+            self.sticky.obey(order);
+        }
+    }
+
+    /// Orders may have been missed. What follows from them by itself is looked up afresh: routes,
+    /// leases, maintenance, who is drained. A kick that was not heard has to be ordered again.
     pub fn missed(&self) {
         self.routes.doubt();
+        self.servers.missed();
         self.sticky.missed();
+    }
+
+    /// Tells the fleet what is known here of servers that are drained, and learns what is not.
+    pub async fn share_drains_once(&self) -> Result<(), memcached::Error> {
+        self.servers.share(|order| self.turn_to(order)).await
+    }
+
+    async fn share_drains<T: Copy>(&self, stop: Halt<T>) {
+        self.servers.run(stop, |order| self.turn_to(order)).await;
+    }
+
+    /// Of servers that have another duty now: their sessions.
+    fn turn_to(&self, order: &Order) {
+        self.sticky.obey(order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::net::Endpoint;
+    use crate::route::presence::{Session, Stay};
+
+    fn session(fleet: &Fleet) -> Stay {
+        let end: Endpoint = "192.0.2.1:1".parse::<SocketAddr>().unwrap().into();
+        fleet.presence.enter(Session {
+            id: 1,
+            user: "u",
+            protocol: "imap",
+            tls: None,
+            site: "mail.example",
+            client: &end,
+            upstream: "stores",
+            server: "a",
+            address: &end,
+            since: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    fn drain(stamp: Option<u64>, is_on: bool) -> Order {
+        let (upstream, server) = ("stores".to_owned(), "a".to_owned());
+        Order::Drain { upstream, server, is_on, end: is_on, stamp }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_from_before_the_start_ends_nobody_who_has_come_since() {
+        let fleet = Fleet::alone();
+        let stay = session(&fleet);
+        let is_ended = async || {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            stay.kick().is_some()
+        };
+        let kick = Order::Kick { user: "u".into() };
+        fleet.obey_late(&kick);
+        // It was drained, and is in use again: said before, heard in any order.
+        fleet.obey_late(&drain(Some(20), false));
+        fleet.obey_late(&drain(Some(10), true));
+        fleet.obey(&drain(Some(10), true));
+        fleet.obey_late(&drain(None, true));
+        assert!(!is_ended().await);
+        assert!(fleet.servers.drained().is_empty());
+        // One that nothing newer is known of stands.
+        fleet.obey_late(&drain(Some(30), true));
+        assert!(is_ended().await);
+        assert_eq!(fleet.servers.drained().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_of_now_is_obeyed_and_obeyed_again() {
+        let fleet = Fleet::alone();
+        let stay = session(&fleet);
+        fleet.obey(&Order::Kick { user: "u".into() });
+        assert!(stay.kick().is_some());
+        drop(stay);
+        for _ in 0..2 {
+            let stay = session(&fleet);
+            fleet.obey(&drain(Some(30), true));
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            assert!(stay.kick().is_some());
+            drop(stay);
+            tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        }
     }
 }

@@ -1,4 +1,14 @@
 //! What one gatepost orders all of its fleet to do.
+//!
+//! A node that was cut off, or has just started, may hear an order late, from before it was there
+//! ([`Heard::Late`](crate::memcached::bus::Heard)). What each is worth then:
+//!
+//! | order | late |
+//! |---|---|
+//! | `ForgetAll`, `ForgetDomain`, `ForgetUser` | is obeyed: to forget twice costs a question |
+//! | `Kick` | is not: who has a session here has logged in since |
+//! | `Drain` | is, if nothing newer is known of that server, by its stamp |
+//! | `Maintenance` | is: what is on is read afresh |
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +35,10 @@ pub enum Order {
         server: String,
         is_on: bool,
         end: bool,
+        /// When it was given, in seconds since 1970; a newer one counts for more. None from an earlier
+        /// version.
+        #[serde(default)]
+        stamp: Option<u64>,
     },
     /// Maintenance by hand began or ended, for a domain or for all: read it afresh.
     Maintenance,
@@ -51,6 +65,10 @@ mod tests {
         let order = Order::Kick { user: "mrose@example.com".into() };
         assert_eq!(Order::read(&order.to_bytes()), Some(order));
         assert_eq!(Order::read(br#"{"order":"dance"}"#), None);
+        let plain = br#"{"order":"drain","upstream":"u","server":"s","is_on":true,"end":false}"#;
+        let (upstream, server) = ("u".into(), "s".into());
+        let drain = Order::Drain { upstream, server, is_on: true, end: false, stamp: None };
+        assert_eq!(Order::read(plain), Some(drain), "an earlier version says no time");
         assert_eq!(Order::read(b"\xff\x00"), None);
     }
 }

@@ -50,6 +50,7 @@ mod relay;
 mod reload;
 mod rotation;
 mod services;
+mod shelf;
 mod smtp;
 mod sources;
 mod submission;

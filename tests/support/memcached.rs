@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use super::place::fresh_ip;
+use super::loopback::fresh_ip;
 use super::process::send;
 use super::wait::{PATIENCE, until};
 
@@ -100,12 +100,6 @@ impl Memcached {
         panic!("it hung up: {lines:?}");
     }
 
-    /// Puts `value` there, as anybody can who reaches it.
-    #[allow(dead_code, reason = "a word of its own; other tests speak")]
-    pub fn put(&self, key: &str, value: &str) {
-        self.say(&format!("set {key} 0 0 {}\r\n{value}", value.len()), "STORED");
-    }
-
     /// What is there, as anybody can see who reaches it.
     pub fn get(&self, key: &str) -> Option<String> {
         self.say(&format!("get {key}"), "END").into_iter().nth(1)
@@ -116,14 +110,6 @@ impl Memcached {
         let stats = self.say("stats", "END");
         let line = stats.iter().find_map(|line| line.strip_prefix("STAT curr_items "));
         line.unwrap().parse().unwrap()
-    }
-
-    /// The keys that it holds. One that is being read at that moment is left out.
-    #[allow(dead_code, reason = "as put")]
-    pub fn keys(&self) -> Vec<String> {
-        let dump = self.say("lru_crawler metadump all", "END");
-        let key = |line: &String| Some(line.strip_prefix("key=")?.split(' ').next()?.to_owned());
-        dump.iter().filter_map(key).map(|key| key.replace("%3A", ":")).collect()
     }
 }
 

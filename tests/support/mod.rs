@@ -20,6 +20,7 @@ mod gatepost;
 mod gss;
 mod kdc;
 mod lookup;
+mod loopback;
 mod memcached;
 mod nginx;
 mod oauth;

@@ -60,11 +60,16 @@ macro_rules! words {
         }
 
         impl $name {
-            #[allow(dead_code, reason = "not every word is shown to people")]
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
                 }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
             }
         }
     };
@@ -120,6 +125,13 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", text)
     }
 
+    /// The listener has a token, and the request shows none, or another.
+    pub fn unauthorized() -> Self {
+        let text = "a token is asked for here";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+            .hint("send \"Authorization: Bearer TOKEN\"")
+    }
+
     /// The listener answers questions only.
     pub fn read_only() -> Self {
         let text = "this listener changes nothing";
@@ -161,6 +173,11 @@ impl Problem {
     pub fn too_much() -> Self {
         let text = "the answer is too long";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "too_much", text).hint("ask for fewer rows")
+    }
+
+    /// The same, under another status.
+    pub fn with(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// By the status of a request that could not be read.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::asked::{check_limit, check_named, number};
-use super::{Ask, Problem, When, words};
+use super::{Ask, Problem, When};
 
 /// Which sessions: every field that is given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,21 +35,12 @@ impl Ask for SessionsAsk {
     }
 }
 
-words! {
-    pub enum SessionState {
-        /// It has not logged in yet.
-        Waiting => "waiting",
-        Relaying => "relaying",
-    }
-}
-
-/// One session of this gatepost.
+/// One session of this gatepost that has logged in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// As `*1` in the error log.
     pub number: u64,
     pub protocol: String,
-    pub state: SessionState,
     pub user: Option<String>,
     /// Where it comes from: an address and port.
     pub client: String,
@@ -92,6 +83,8 @@ pub struct Whereabouts {
     pub route: Option<Route>,
     /// What binds the user to a server while sessions live anywhere in the fleet.
     pub lease: Option<Lease>,
+    /// Where sticky upstreams without a lease would begin, by the hash of the name, were all servers up.
+    pub hash: Vec<Place>,
     /// The user's sessions on this gatepost.
     pub sessions: Vec<Session>,
 }
@@ -110,6 +103,13 @@ pub struct Lease {
     pub upstream: String,
     pub server: String,
     pub expires_s: u64,
+}
+
+/// A server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub upstream: String,
+    pub server: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

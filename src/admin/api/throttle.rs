@@ -41,7 +41,8 @@ pub struct Offenders {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offender {
-    /// `address`, `network` or `user`.
+    /// `address`, `network`, `user`; `pair`: a user where he is known; `known`: all who are known at an
+    /// address.
     pub kind: String,
     pub key: String,
     pub failures: u64,

@@ -261,8 +261,9 @@ fn meets(site: &Site, client: IpAddr, peer: Option<IpAddr>, offenders: &[Offende
         site.logins.of_address(counts, offenders).map_or_else(
             || Ok("no failures".to_owned()),
             |(offender, prospect)| {
+                let some = if offender.failures == 1 { "failure" } else { "failures" };
                 let words = format!(
-                    "{} failures of {}, forgotten in {} s",
+                    "{} {some} of {}, forgotten in {} s",
                     offender.failures, offender.name, offender.seconds_left
                 );
                 match prospect {

@@ -2,8 +2,8 @@
 
 use super::{Running, Told, times};
 use crate::admin::api::{
-    Kicked, Lease, MOST_ROWS, MoveAsk, Moved, Problem, ROWS, Route, Session, SessionState,
-    Sessions, SessionsAsk, UserAsk, Whereabouts,
+    Kicked, Lease, MOST_ROWS, MoveAsk, Moved, Place, Problem, ROWS, Route, Session, Sessions,
+    SessionsAsk, UserAsk, Whereabouts,
 };
 use crate::config::value::cidr;
 use crate::route::Purge;
@@ -32,6 +32,10 @@ impl Running {
         let limit = usize::try_from(ask.limit.unwrap_or(ROWS).min(MOST_ROWS)).unwrap_or(MOST);
         let presence = &self.kept.fleet.presence;
         let (mut found, total) = presence.select(&filter, ask.after.unwrap_or(0), limit + 1);
+        if let Some(name) = filter.upstream.as_ref().filter(|_| total == 0) {
+            // One that an earlier configuration had may have sessions still.
+            self.check_upstream(name)?;
+        }
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|last| last.id);
@@ -67,8 +71,20 @@ impl Running {
                 age_s: known.age_s,
             }
         });
+        // The route says which upstream it will be; without one it may be any.
+        let group = route.as_ref().map(|route| route.upstream.clone());
+        let is_meant =
+            |name: &str| group.as_ref().is_none_or(|group| group.as_deref() == Some(name));
+        let free =
+            found.leases.iter().filter(|one| one.server.is_none() && is_meant(&one.upstream));
+        let hash = free.filter_map(|one| {
+            let server = one.first.as_ref()?.to_string();
+            Some(Place { upstream: one.upstream.to_string(), server })
+        });
+        let mut hash: Vec<_> = hash.collect();
+        hash.sort_by(|one, other| one.upstream.cmp(&other.upstream));
         let sessions = found.sessions.into_iter().take(MOST).map(shown).collect();
-        Ok(Whereabouts { user: found.user, route, lease, sessions })
+        Ok(Whereabouts { user: found.user, route, lease, hash, sessions })
     }
 
     pub(super) async fn kick_user(&self, ask: UserAsk) -> Result<Kicked, Problem> {
@@ -134,7 +150,6 @@ fn shown(seen: Seen) -> Session {
     Session {
         number: seen.id,
         protocol: seen.protocol.to_owned(),
-        state: SessionState::Relaying,
         user: some(&seen.user),
         client: seen.client,
         tls: seen.tls.map(str::to_owned),

@@ -7,7 +7,6 @@ use crate::admin::api::{
 };
 use crate::route::health::servers::{Duty, ServerStatus};
 use crate::route::lock::{Kind, Lock};
-use crate::route::order::Order;
 
 impl Running {
     pub(super) async fn list_upstreams(&self) -> Result<Upstreams, Problem> {
@@ -78,10 +77,10 @@ impl Running {
     async fn assign(&self, ask: &ServersAsk, duty: Duty) -> Result<Changed, Problem> {
         let fleet = &self.kept.fleet;
         let chosen = self.chosen(ask)?;
-        let mut changed = Vec::new();
+        let (mut changed, mut orders) = (Vec::new(), Vec::new());
         for server in &chosen {
             let set = fleet.servers.set_duty(&server.upstream, &server.server, duty);
-            set.map_err(|unknown| Problem::unknown(unknown.to_string()))?;
+            orders.push(set.map_err(|unknown| Problem::unknown(unknown.to_string()))?);
             if server.duty != duty {
                 changed.push(server.server.clone());
             }
@@ -92,13 +91,9 @@ impl Running {
         };
         let mut problems = self.flush().await;
         let mut told = Told { fleet: true, problems: Vec::new() };
-        for server in &chosen {
-            let order = Order::Drain {
-                upstream: server.upstream.clone(),
-                server: server.server.clone(),
-                is_on: duty != Duty::Active,
-                end: duty == Duty::Removed,
-            };
+        // Who is cut off now reads it later. If it could not be kept it will be within a minute.
+        let _ = fleet.share_drains_once().await;
+        for order in orders {
             let said = fleet.bus.say(&order.to_bytes()).await;
             told = told.and(Told::of(said.err()));
         }
@@ -133,6 +128,17 @@ impl Running {
         }
         let problems = self.flush().await;
         Ok(Changed { changed, sessions: 0, told_fleet: false, problems })
+    }
+
+    /// Whether there is an upstream of that name.
+    pub(super) fn check_upstream(&self, name: &str) -> Result<(), Problem> {
+        match self.serving().group(name) {
+            Some(_) => Ok(()),
+            None => {
+                let words = format!("there is no upstream \"{name}\"");
+                Err(Problem::unknown(words).hint("gatepost upstream list"))
+            }
+        }
     }
 
     /// The servers that are meant.

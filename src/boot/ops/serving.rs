@@ -1,11 +1,10 @@
 //! The configuration in force, as far as admins ask for it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::listeners::label;
 use super::super::model::Model;
-use crate::admin::api::Assigned;
+use crate::admin::api::{Assigned, Reach};
 use crate::net::Endpoint;
 use crate::proxy::Site;
 use crate::route::Group;
@@ -21,8 +20,8 @@ pub struct Serving {
     pub sites: Vec<Arc<Site>>,
     pub groups: Vec<Arc<Group>>,
     pub identities: Vec<Arc<Identity>>,
-    /// Who listens where; no address for who listens at all of them.
-    pub listens: Vec<(Option<IpAddr>, Assigned)>,
+    /// Who listens where.
+    pub listens: Vec<(Reach, Assigned)>,
 }
 
 impl Serving {
@@ -35,13 +34,12 @@ impl Serving {
                     sites.push(Arc::clone(site));
                 }
                 let Endpoint::Tcp(address) = &listen.endpoint else { continue };
-                let ip = address.ip();
                 let assigned = Assigned {
                     listen: label(&listen.endpoint),
                     server: site.name.to_string(),
                     domain: site.settings.default_domain.clone(),
                 };
-                listens.push(((!ip.is_unspecified()).then_some(ip), assigned));
+                listens.push((Reach::of(address.ip(), listen.ipv6only), assigned));
             }
         }
         Self {

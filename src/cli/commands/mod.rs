@@ -7,6 +7,7 @@ mod people;
 mod rest;
 mod servers;
 mod status;
+pub mod tls;
 
 use std::io::{self, Write};
 
@@ -142,7 +143,7 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
         }
         Command::Top(top) => super::top::run(top, client, screen).await,
         // Done before, as they need no gatepost.
-        Command::Help { .. } | Command::Diag(_) => {
+        Command::Help { .. } | Command::Diag(_) | Command::Tls(_) => {
             Err(Failure::Ours("that needs no gatepost".to_owned()))
         }
     }

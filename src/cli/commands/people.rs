@@ -93,7 +93,7 @@ pub async fn user(user: User, client: &Client, screen: &mut Screen<'_>) -> Done 
             }
             let ended = count(done.sessions, "session");
             let fleet = fleet(done.told_fleet, &done.problems);
-            screen.line(format!("{}: {ended} ended{fleet}", human::text(&done.user)));
+            screen.line(format!("{}: {ended} ended here{fleet}", human::text(&done.user)));
             return Ok(exit);
         }
         User::Move { user, to } => {
@@ -109,7 +109,7 @@ pub async fn user(user: User, client: &Client, screen: &mut Screen<'_>) -> Done 
             );
             let ended = count(done.sessions, "session");
             screen.line(format!(
-                "{}: {}{to}, {ended} ended{}",
+                "{}: {}{to}, {ended} ended here{}",
                 human::text(&done.user),
                 from.unwrap_or_default(),
                 fleet(done.told_fleet, &done.problems)
@@ -143,6 +143,13 @@ fn place(found: &Whereabouts, screen: &mut Screen<'_>) {
             human::span(std::time::Duration::from_secs(lease.expires_s)),
         ));
     }
+    for place in &found.hash {
+        screen.line(format!(
+            "{user}: a new session would be at {}/{}, by hash",
+            human::text(&place.upstream),
+            human::text(&place.server)
+        ));
+    }
     match found.sessions.is_empty() {
         true => screen.line("no session here"),
         false => {
@@ -152,12 +159,12 @@ fn place(found: &Whereabouts, screen: &mut Screen<'_>) {
     }
 }
 
-/// What is said of the other gateposts.
+/// What is said of the other gateposts, after what was done here.
 pub fn fleet(told: bool, problems: &[String]) -> &'static str {
     match (told, problems) {
-        (true, _) => ", the fleet was told",
-        (false, []) => " here; there is no fleet to tell",
-        (false, _) => " here, and nowhere else",
+        (true, _) => "; the fleet was told",
+        (false, []) => "; there is no fleet to tell",
+        (false, _) => ", and nowhere else",
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::human;
 use crate::cli::table::{Cell, Table};
 
 pub async fn upstream(upstream: Upstream, client: &Client, screen: &mut Screen<'_>) -> Done {
+    let is_own = matches!(upstream, Upstream::Lock { .. } | Upstream::Unlock { .. });
     let (call, done, name, end) = match upstream {
         Upstream::List => return list(client, screen).await,
         Upstream::Drain { name, end } => ("/v1/upstreams/drain", "drained", name, end),
@@ -20,7 +21,7 @@ pub async fn upstream(upstream: Upstream, client: &Client, screen: &mut Screen<'
     let (upstream, server) = split(&name);
     needed(&upstream, "upstream")?;
     let changed = client.post(call, &ServersAsk { upstream, server, end }).await?;
-    change(&changed, done, screen)
+    change(&changed, done, is_own, screen)
 }
 
 async fn list(client: &Client, screen: &mut Screen<'_>) -> Done {
@@ -59,8 +60,8 @@ async fn list(client: &Client, screen: &mut Screen<'_>) -> Done {
     Ok(0)
 }
 
-/// What was done, and to whom.
-fn change(changed: &Changed, done: &str, screen: &mut Screen<'_>) -> Done {
+/// What was done, and to whom. `is_own`: of this gatepost alone, whatever fleet there is.
+fn change(changed: &Changed, done: &str, is_own: bool, screen: &mut Screen<'_>) -> Done {
     let exit = screen.exit(&changed.problems);
     if screen.has_json(changed) {
         return Ok(exit);
@@ -69,14 +70,14 @@ fn change(changed: &Changed, done: &str, screen: &mut Screen<'_>) -> Done {
         screen.line(format!("nothing to do: all are {done}"));
     }
     for name in &changed.changed {
-        screen.line(format!(
-            "{}: {done}{}",
-            human::text(name),
-            fleet(changed.told_fleet, &changed.problems)
-        ));
+        let reach = match is_own {
+            true => "; other gateposts are not told",
+            false => fleet(changed.told_fleet, &changed.problems),
+        };
+        screen.line(format!("{}: {done} here{reach}", human::text(name)));
     }
     if changed.sessions > 0 {
-        screen.line(format!("{} ended", count(changed.sessions, "session")));
+        screen.line(format!("{} ended here", count(changed.sessions, "session")));
     }
     Ok(exit)
 }
@@ -89,7 +90,7 @@ pub async fn lookup(lookup: Lookup, client: &Client, screen: &mut Screen<'_>) ->
     };
     needed(&handler, "handler")?;
     let changed = client.post(call, &HandlerAsk { handler, lookup }).await?;
-    change(&changed, done, screen)
+    change(&changed, done, true, screen)
 }
 
 async fn handlers(client: &Client, screen: &mut Screen<'_>) -> Done {

@@ -53,11 +53,19 @@ async fn follow(_: Sort, _: Duration, _: &Client) -> Done {
 
 #[cfg(feature = "top")]
 async fn follow(mut sort: Sort, every: Duration, client: &Client) -> Done {
+    use std::io::IsTerminal;
+
     use keys::{Keys, Press, Shown};
     use tokio::signal::unix::{SignalKind, signal};
     use tokio::time::MissedTickBehavior;
 
-    let ours = |error: std::io::Error| Failure::Ours(format!("no terminal for top ({error})"));
+    let ours = |error: std::io::Error| {
+        Failure::Ours(format!("no terminal for top ({error}); --once prints one frame"))
+    };
+    // Before anything is drawn: what ends a drawing would go into the file or the pipe.
+    if !std::io::stdout().is_terminal() {
+        return Err(ours(std::io::Error::other("the output goes elsewhere")));
+    }
     // The first look comes before the screen: its failure is told in plain lines.
     let mut now = look(client).await?;
     let mut before: Option<Figures> = None;

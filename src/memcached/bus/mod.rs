@@ -7,16 +7,22 @@
 //! is new. So a word gets through as long as one server is up, and one that hangs delays nobody.
 //!
 //! **Promises.** A word that was said is heard once. A node that may have missed some hears
-//! [`Heard::Missed`]. What no holder of the key has said is not heard.
+//! [`Heard::Missed`]. What no holder of the key has said is not heard. What was said before this
+//! process was there is heard as [`Heard::Late`], if at all.
 //!
 //! **Limits.** Who can write into the servers can make nodes believe that they have missed words, or
-//! take events away before they were read, which is noticed and told as [`Heard::Missed`] too.
+//! take events away before they were read, which is noticed and told as [`Heard::Missed`] too: of each
+//! server at once, and then every 30 s at most. Late is what is late by the nodes' clocks, which must
+//! agree to a few seconds.
 
 mod event;
 mod follow;
 mod heard;
+mod missed;
 
 use std::pin::pin;
+#[cfg(test)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +39,7 @@ use crate::observe::tasks;
 use event::{Event, MAX_WORD};
 use follow::{EPOCH, Follower};
 use heard::Remembered;
+use missed::Missed;
 
 #[doc(hidden)]
 pub use event::hold_for_any;
@@ -46,6 +53,9 @@ const PERIOD: Duration = Duration::from_millis(300);
 /// Who has not asked for an event by then has been away.
 const EVENT_TTL: Duration = Duration::from_secs(60);
 
+/// By how much the clock of who says a word may be behind ours.
+const SLACK: Duration = Duration::from_secs(5);
+
 /// How many events are read at once.
 const AT_ONCE: usize = 64;
 
@@ -57,12 +67,20 @@ pub struct Bus {
     /// Told apart from all other nodes, by chance.
     node: u64,
     remembered: Arc<Mutex<Remembered>>,
+    /// What was said earlier, in milliseconds since 1970, is late.
+    began: u64,
+    /// The next poll panics.
+    #[cfg(test)]
+    pub trips: Arc<AtomicBool>,
 }
 
 /// What a listener hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Said(Vec<u8>),
+    /// It was said before this process was there, so whatever came of it then may have come to an end
+    /// since: it is worth no more than a hint to look.
+    Late(Vec<u8>),
     /// Words may have been missed: whatever follows from words must be looked up afresh.
     Missed,
 }
@@ -83,10 +101,26 @@ impl Drop for Task {
 impl Bus {
     pub fn new(cache: Cache) -> Self {
         let said = broadcast::Sender::new(ROOM);
+        #[cfg(test)]
         if let Tier::Memory(memory) = &*cache.tier() {
             memory.join(&said);
         }
-        Self { cache, said, node: fastrand::u64(..), remembered: Arc::default() }
+        Self {
+            cache,
+            said,
+            node: fastrand::u64(..),
+            remembered: Arc::default(),
+            began: millis(SystemTime::now()).saturating_sub(SLACK.as_millis() as u64),
+            #[cfg(test)]
+            trips: Arc::default(),
+        }
+    }
+
+    /// As if this process had started so much later.
+    #[cfg(test)]
+    pub fn started_in(mut self, time: Duration) -> Self {
+        self.began += u64::try_from(time.as_millis()).unwrap();
+        self
     }
 
     /// Says `word` to every node. This one hears it at once, and even if the cache does not answer:
@@ -108,6 +142,7 @@ impl Bus {
         }
         match &*self.cache.tier() {
             Tier::Off => Err(Error::Off),
+            #[cfg(test)]
             Tier::Memory(memory) => memory.say(&self.said, word),
             Tier::Servers(client) => {
                 let event = event.to_bytes();
@@ -147,37 +182,76 @@ impl Bus {
         }
     }
 
-    /// A task for each server, and for each key: the nodes of a fleet may not agree yet on which is
-    /// the first, while keys are changed.
+    /// A task for each server.
     fn follow(&self) -> Vec<Task> {
         let tier = self.cache.tier();
         let Tier::Servers(client) = &*tier else { return Vec::new() };
-        let logs = 0..client.sealed_names(&generation()).len();
-        let servers = client.servers().iter();
-        let logs = servers.flat_map(|server| logs.clone().map(move |log| (server, log)));
-        let tasks = logs.map(|(server, log)| {
+        let tasks = client.servers().iter().map(|server| {
             let (bus, client, server) = (self.clone(), Arc::clone(client), Arc::clone(server));
             Task(tasks::spawn("memcached bus", async move {
-                let mut follower = Follower::default();
-                loop {
-                    if bus.poll(&client, &server, log, &mut follower).await.is_err() {
-                        follower.lose();
-                    }
-                    sleep(PERIOD.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
-                }
+                let missed = Arc::new(Mutex::new(Missed::default()));
+                let mut is_again = false;
+                tasks::keep_up("memcached bus", || {
+                    let (bus, missed) = (bus.clone(), Arc::clone(&missed));
+                    let (client, server) = (Arc::clone(&client), Arc::clone(&server));
+                    let was_lost = std::mem::replace(&mut is_again, true);
+                    async move { bus.follow_one(&client, &server, was_lost, &missed).await }
+                })
+                .await;
             }))
         });
         tasks.collect()
     }
 
-    /// Reads what is new in a log of `server`.
+    /// Reads what a server has to say, for as long as it is dropped by nobody. `was_lost`: it was read
+    /// before, nobody knows how far.
+    async fn follow_one(
+        &self,
+        client: &Client,
+        server: &Arc<Server>,
+        was_lost: bool,
+        missed: &Mutex<Missed>,
+    ) {
+        // A log for each key: the nodes of a fleet may not agree yet on which is the first, while keys
+        // are changed.
+        let mut logs: Vec<_> =
+            client.sealed_names(&generation()).iter().map(|_| Follower::default()).collect();
+        if was_lost {
+            logs.iter_mut().for_each(Follower::lose);
+        }
+        loop {
+            let mut has_missed = false;
+            for (log, follower) in logs.iter_mut().enumerate() {
+                if self.poll(client, server, log, follower, &mut has_missed).await.is_err() {
+                    follower.lose();
+                }
+            }
+            let told = missed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .step(has_missed, Instant::now());
+            if told.is_told {
+                self.miss();
+            }
+            if told.is_held_back {
+                client.held_back(server);
+            }
+            sleep(PERIOD.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+        }
+    }
+
+    /// Reads what is new in a log of `server`; `has_missed` if some of it was missed, whether or not the
+    /// rest could be read.
     async fn poll(
         &self,
         client: &Client,
         server: &Server,
         log: usize,
         follower: &mut Follower,
+        has_missed: &mut bool,
     ) -> Result<(), Failure> {
+        #[cfg(test)]
+        assert!(!self.trips.swap(false, Ordering::Relaxed), "planted");
         let Some(name) = client.sealed_names(&generation()).into_iter().nth(log) else {
             return Ok(());
         };
@@ -188,6 +262,7 @@ impl Bus {
             Err(failure) => return Err(failure),
         };
         let step = follower.see(stored.as_deref().and_then(number));
+        *has_missed |= step.missed;
         if step.begin {
             // What is there although it counts nothing is in the way.
             let when = if stored.is_some() { When::Always } else { When::Absent };
@@ -195,17 +270,13 @@ impl Bus {
             let batch = Batch::default().set(&name, first, 0, when);
             server.exchange(&batch, deadline).await?;
         }
-        let mut missed = step.missed;
         while !follower.awaited(1).is_empty() {
             let numbers = follower.awaited(AT_ONCE);
             let (is_more, is_missed) = self.read(client, server, log, follower, &numbers).await?;
-            missed |= is_missed;
+            *has_missed |= is_missed;
             if !is_more {
                 break;
             }
-        }
-        if missed {
-            self.miss();
         }
         Ok(())
     }
@@ -250,8 +321,12 @@ impl Bus {
     fn hear(&self, event: Event) {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.is_new(event.id, Instant::now()) {
+            let heard = match event.time < self.began {
+                true => Heard::Late(event.word),
+                false => Heard::Said(event.word),
+            };
             // Nobody may be listening.
-            let _ = self.said.send(Heard::Said(event.word));
+            let _ = self.said.send(heard);
         }
     }
 

@@ -8,16 +8,10 @@ pub mod live;
 mod zimbra;
 
 // What the live tests of tests/ stand on, unchanged.
-#[allow(dead_code)]
+#[path = "../../../tests/support/loopback.rs"]
+mod loopback;
 #[path = "../../../tests/support/memcached.rs"]
 mod memcached;
-#[allow(dead_code)]
-#[path = "../../../tests/support/place.rs"]
-mod place;
-#[allow(dead_code)]
-#[path = "../../../tests/support/process.rs"]
-mod process;
-#[allow(dead_code)]
 #[path = "../../../tests/support/wait.rs"]
 pub mod wait;
 
@@ -30,7 +24,7 @@ use super::*;
 use crate::net::Place;
 use crate::observe::{Level, Log, Metrics};
 pub use memcached::Memcached;
-use wait::{PATIENCE, Waiting};
+use wait::PATIENCE;
 
 /// Enough for two busy cores, too little to be waited for often.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
@@ -71,6 +65,31 @@ fn cache(servers: &[Memcached]) -> Cache {
 
 pub fn zimbras(servers: &[Memcached]) -> Settings {
     Settings { format: Format::Zimbra, keys: None, ..settings(&names(servers)) }
+}
+
+/// What those do who are none of ours.
+impl Memcached {
+    /// Puts `value` there, as anybody can who reaches it.
+    pub fn put(&self, key: &str, value: &str) {
+        self.say(&format!("set {key} 0 0 {}\r\n{value}", value.len()), "STORED");
+    }
+
+    /// The keys that it holds. One that is being read at that moment is left out.
+    pub fn keys(&self) -> Vec<String> {
+        let dump = self.say("lru_crawler metadump all", "END");
+        let key = |line: &String| Some(line.strip_prefix("key=")?.split(' ').next()?.to_owned());
+        dump.iter().filter_map(key).map(|key| key.replace("%3A", ":")).collect()
+    }
+}
+
+/// As `tests/support/process.rs` has it.
+mod process {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    pub fn send(pid: u32, signal: Signal) {
+        kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
+    }
 }
 
 fn key(user: &str) -> Key {

@@ -9,7 +9,7 @@ use crate::observe::words::words;
 
 words! {
     /// How often.
-    pub enum Every {
+    pub enum Every listed {
         Hourly => "hourly",
         Daily => "daily",
         /// From Monday to Sunday.

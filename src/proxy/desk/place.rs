@@ -28,7 +28,7 @@ pub struct Sticky<'a> {
     port: u16,
     /// Nobody logs in: it goes where the user is, and leaves no trace.
     is_guest: bool,
-    placed: Option<(Placed, Arc<str>)>,
+    placed: Option<Placed>,
 }
 
 impl<'a> Sticky<'a> {
@@ -58,22 +58,22 @@ impl<'a> Sticky<'a> {
             }
             return;
         }
-        let placed = self.fleet.sticky.place(&self.group.name, &self.user, &candidates).await;
-        self.placed = placed.map(|placed| (placed, Arc::clone(&servers[placed.index].text)));
-        if let Some((_, server)) = &self.placed {
-            route.targets.prefer(server);
+        self.placed = self.fleet.sticky.place(&self.group.name, &self.user, &candidates).await;
+        if let Some(placed) = &self.placed {
+            route.targets.prefer(&servers[placed.index].text);
         }
     }
 
-    /// The upstream has let the user in at `server`. Nobody waits for the lease.
+    /// The upstream has let the user in at `server`, and no sooner is the lease taken. Nobody waits for
+    /// it.
     pub fn settle(self, server: &Arc<str>) {
         if self.is_guest {
             return;
         }
-        let placed = self.placed.filter(|(_, at)| at == server).map(|(placed, _)| placed);
         let (sticky, server) = (self.fleet.sticky.clone(), Arc::clone(server));
+        let Self { group, user, placed, .. } = self;
         tasks::spawn("lease", async move {
-            sticky.settle(&self.group.name, &self.user, &server, placed).await;
+            sticky.settle(&group.name, &user, &server, placed.as_ref()).await;
         });
     }
 }

@@ -109,10 +109,9 @@ impl Group {
             stand: match fit {
                 Fit::Good if server.is_backup && !is_needed => Stand::Shut,
                 Fit::Good => Stand::Open,
-                // It has no place for anybody new.
-                Fit::Full => Stand::Draining,
-                // Whoever is drained takes nobody: its users move with their next login.
-                Fit::Failing | Fit::Locked | Fit::Off => Stand::Shut,
+                // Whoever is drained takes nobody, its own users neither: they move with their next
+                // login. Who is full has no place for them.
+                Fit::Full | Fit::Failing | Fit::Locked | Fit::Off => Stand::Shut,
             },
         });
         candidates.collect()

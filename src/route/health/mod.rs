@@ -11,19 +11,28 @@
 //!   their last connection, and of one server no more than 64 addresses are kept.
 
 pub mod check;
+mod drains;
 pub mod greeting;
 mod passive;
 pub mod probe;
 pub mod servers;
 mod service;
+mod sheet;
 mod slot;
 mod ward;
 
 #[cfg(test)]
 mod tests;
 
-pub use greeting::hold_for_any;
 pub use servers::Servers;
 pub use service::Fit;
+pub use sheet::Taken;
 pub use slot::Slot;
 pub use ward::{Ward, Wish};
+
+/// What must hold for whatever a server says in a test, and for whatever the cache says of servers.
+#[doc(hidden)]
+pub fn hold_for_any(input: &[u8]) {
+    greeting::hold_for_any(input);
+    sheet::hold_for_any(input);
+}

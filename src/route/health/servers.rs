@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::sheet::{Ordered, Sheet, Taken};
 use super::ward::Ward;
 use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
@@ -16,13 +18,14 @@ use crate::route::lock::Locks;
 use crate::route::maintenance::Maintenance;
 use crate::route::order::Order;
 use crate::route::state::Store;
-use crate::route::state::clock::Clock;
+use crate::route::state::clock::{Clock, Seconds};
 use crate::route::voice::Voice;
 
 const SECTION: &str = "servers";
 
 /// What a server is there for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The later ones are the stricter ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Duty {
     #[default]
@@ -50,14 +53,18 @@ pub struct Servers(Arc<Inner>);
 struct Inner {
     shared: Shared,
     store: Store,
+    clock: Clock,
+    cache: Cache,
+    /// What the fleet knows is to be looked at.
+    doubt: Notify,
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     wards: BTreeMap<String, Arc<Ward>>,
-    /// Servers that are not on duty, by group and name.
-    duties: BTreeMap<String, BTreeMap<String, Duty>>,
+    /// Servers that are not on duty, of this configuration or another.
+    sheet: Sheet,
 }
 
 /// There is no such upstream, or no such server in it.
@@ -116,8 +123,9 @@ pub struct AddressStatus {
 }
 
 impl Servers {
-    pub fn new(store: Store, shared: Shared) -> Self {
-        Self(Arc::new(Inner { shared, store, known: Mutex::default() }))
+    pub fn new(store: Store, clock: Clock, cache: Cache, shared: Shared) -> Self {
+        let (doubt, known) = (Notify::new(), Mutex::default());
+        Self(Arc::new(Inner { shared, store, clock, cache, doubt, known }))
     }
 
     /// Those of nobody else: for a group that has joined no fleet.
@@ -128,17 +136,13 @@ impl Servers {
             (Cache::off(), Locks::new(store.clone(), clock, metrics.clone(), voice.clone()));
         let bus = Bus::new(cache.clone());
         let maintenance =
-            Maintenance::new(store.clone(), clock, cache, bus, &metrics, voice.clone());
-        Self::new(store, Shared { locks, maintenance, metrics, voice })
+            Maintenance::new(store.clone(), clock, cache.clone(), bus, &metrics, voice.clone());
+        Self::new(store, clock, cache, Shared { locks, maintenance, metrics, voice })
     }
 
     /// Takes up who was drained before a restart. Once, before any group is known.
     pub fn restore(&self) {
-        let kept: Vec<(String, String, Duty)> = self.0.store.section(SECTION).unwrap_or_default();
-        let mut known = self.lock();
-        for (upstream, server, duty) in kept.into_iter().take(4096) {
-            known.duties.entry(upstream).or_default().insert(server, duty);
-        }
+        self.lock().sheet = self.0.store.section(SECTION).unwrap_or_default();
     }
 
     /// The state of the group `name`, which has these servers.
@@ -146,7 +150,7 @@ impl Servers {
         let mut known = self.lock();
         let new = || Arc::new(Ward::new(name, self.0.shared.clone()));
         let ward = Arc::clone(known.wards.entry(name.to_owned()).or_insert_with(new));
-        ward.join(servers, known.duties.get(name).unwrap_or(&BTreeMap::new()));
+        ward.join(servers, &known.sheet.of(name));
         ward
     }
 
@@ -162,58 +166,113 @@ impl Servers {
         });
     }
 
-    /// Says what `server` is there for from now on. Durable once [`Store::flush`] has returned.
-    pub fn set_duty(&self, upstream: &str, server: &str, duty: Duty) -> Result<(), Unknown> {
+    /// Says what `server` is there for from now on, and gives the order that says so to the fleet.
+    /// Durable once [`Store::flush`] has returned.
+    pub fn set_duty(&self, upstream: &str, server: &str, duty: Duty) -> Result<Order, Unknown> {
         let mut known = self.lock();
-        let ward = known.wards.get(upstream);
-        let ward = ward.ok_or_else(|| Unknown::Upstream(upstream.to_owned()))?;
-        if !ward.set_duty(server, duty) {
-            let (upstream, server) = (upstream.to_owned(), server.to_owned());
-            return Err(Unknown::Server { upstream, server });
-        }
-        let duties = known.duties.entry(upstream.to_owned()).or_default();
-        let old = match duty {
-            Duty::Active => duties.remove(server),
-            duty => duties.insert(server.to_owned(), duty),
-        };
-        if old.unwrap_or_default() != duty {
-            let is = match duty {
-                Duty::Active => "takes sessions again",
-                Duty::Drained => "is drained: it gets no new sessions",
-                Duty::Removed => "is removed: it gets no new sessions, those it has are ended",
-            };
-            let words = format_args!("upstream \"{upstream}\": {server} {is}");
-            self.0.shared.voice.say(Level::Notice, words);
-        }
+        let was = known.sheet.duty(upstream, server);
+        known.assign(upstream, server, duty)?;
+        let one = known.sheet.order(upstream, server, duty, self.0.clock.now());
+        self.tell(upstream, server, was, duty);
         self.save(&known);
-        Ok(())
+        Ok(order(upstream, server, duty, one.stamp))
     }
 
-    /// No new sessions for `server`, or again.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn drain(&self, upstream: &str, server: &str, is_on: bool) -> Result<(), Unknown> {
-        self.set_duty(upstream, server, if is_on { Duty::Drained } else { Duty::Active })
+    /// An order was given somewhere: `one`, or just now. It is remembered although there may be no such
+    /// server here: another configuration may bring it.
+    pub(super) fn hear(
+        &self,
+        upstream: &str,
+        server: &str,
+        duty: Duty,
+        one: Option<Ordered>,
+    ) -> Taken {
+        let mut known = self.lock();
+        let was = known.sheet.duty(upstream, server);
+        let taken = match one {
+            Some(one) => known.sheet.take(upstream, server, one),
+            None => {
+                known.sheet.order(upstream, server, duty, self.0.clock.now());
+                Taken::New
+            }
+        };
+        if taken == Taken::New {
+            self.turn(&known, upstream, server, was, duty);
+            self.save(&known);
+        }
+        taken
     }
 
-    /// Who is not on duty: group, server, and what it is instead.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn drained(&self) -> Vec<(String, String, Duty)> {
-        listed(&self.lock())
+    /// Takes what another sheet knows better. Gives what is known then, and the orders that would have
+    /// done what has changed.
+    pub(super) fn merge(&self, other: &Sheet) -> (Sheet, Vec<Order>) {
+        let mut known = self.lock();
+        let before = known.sheet.clone();
+        let changed = known.sheet.merge(other, self.0.clock.now());
+        let mut orders = Vec::new();
+        for (upstream, server, duty) in &changed {
+            self.turn(&known, upstream, server, before.duty(upstream, server), *duty);
+            orders.push(order(upstream, server, *duty, 0));
+        }
+        if known.sheet != before {
+            self.save(&known);
+        }
+        (known.sheet.clone(), orders)
     }
 
-    /// Does what a node of the fleet has ordered, if it is about servers.
-    pub fn obey(&self, order: &Order) {
-        if let Order::Drain { upstream, server, is_on, end } = order {
-            let duty = match (is_on, end) {
-                (false, _) => Duty::Active,
-                (true, false) => Duty::Drained,
-                (true, true) => Duty::Removed,
-            };
-            if let Err(unknown) = self.set_duty(upstream, server, duty) {
+    /// Another node has given `server` another duty.
+    fn turn(&self, known: &Known, upstream: &str, server: &str, was: Duty, duty: Duty) {
+        match known.assign(upstream, server, duty) {
+            Ok(()) => self.tell(upstream, server, was, duty),
+            Err(unknown) => {
                 let words = format_args!("an order of the fleet is not for here: {unknown}");
                 self.0.shared.voice.say(Level::Info, words);
             }
         }
+    }
+
+    fn tell(&self, upstream: &str, server: &str, was: Duty, duty: Duty) {
+        if was == duty {
+            return;
+        }
+        let is = match duty {
+            Duty::Active => "takes sessions again",
+            Duty::Drained => "is drained: it gets no new sessions",
+            Duty::Removed => "is removed: it gets no new sessions, those it has are ended",
+        };
+        let words = format_args!("upstream \"{upstream}\": {server} {is}");
+        self.0.shared.voice.say(Level::Notice, words);
+    }
+
+    /// Orders may have been missed: what the fleet knows is looked at now.
+    pub fn missed(&self) {
+        self.0.doubt.notify_one();
+    }
+
+    pub(super) async fn wait_for_doubt(&self) {
+        self.0.doubt.notified().await;
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    pub(super) fn voice(&self) -> &Voice {
+        &self.0.shared.voice
+    }
+
+    /// No new sessions for `server`, or again.
+    #[cfg(test)]
+    pub fn drain(&self, upstream: &str, server: &str, is_on: bool) -> Result<(), Unknown> {
+        self.set_duty(upstream, server, if is_on { Duty::Drained } else { Duty::Active }).map(drop)
+    }
+
+    /// Who is not on duty: group, server, and what it is instead.
+    #[cfg(test)]
+    pub fn drained(&self) -> Vec<(String, String, Duty)> {
+        let known = self.lock();
+        let all = known.sheet.off_duty();
+        all.map(|(upstream, server, duty)| (upstream.to_owned(), server.to_owned(), duty)).collect()
     }
 
     pub fn status(&self) -> Vec<ServerStatus> {
@@ -222,7 +281,7 @@ impl Servers {
     }
 
     fn save(&self, known: &Known) {
-        self.0.store.put(SECTION, &listed(known));
+        self.0.store.put(SECTION, &known.sheet);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -230,10 +289,28 @@ impl Servers {
     }
 }
 
-fn listed(known: &Known) -> Vec<(String, String, Duty)> {
-    let of = |(upstream, servers): (&String, &BTreeMap<String, Duty>)| {
-        let one = |(server, duty): (&String, &Duty)| (upstream.clone(), server.clone(), *duty);
-        servers.iter().map(one).collect::<Vec<_>>()
-    };
-    known.duties.iter().flat_map(of).collect()
+impl Known {
+    /// The server has another duty from now on; what follows from it is the caller's.
+    fn assign(&self, upstream: &str, server: &str, duty: Duty) -> Result<(), Unknown> {
+        let ward = self.wards.get(upstream);
+        let ward = ward.ok_or_else(|| Unknown::Upstream(upstream.to_owned()))?;
+        match ward.set_duty(server, duty) {
+            true => Ok(()),
+            false => {
+                let (upstream, server) = (upstream.to_owned(), server.to_owned());
+                Err(Unknown::Server { upstream, server })
+            }
+        }
+    }
+}
+
+/// The order that gives `server` its duty.
+fn order(upstream: &str, server: &str, duty: Duty, stamp: Seconds) -> Order {
+    Order::Drain {
+        upstream: upstream.to_owned(),
+        server: server.to_owned(),
+        is_on: duty != Duty::Active,
+        end: duty == Duty::Removed,
+        stamp: Some(stamp),
+    }
 }

@@ -36,21 +36,16 @@ impl Slot {
         &self.servers[self.index as usize]
     }
 
-    /// It could not be reached, was silent, or broke its protocol. To be said before the next
-    /// target is asked for. Not for a login that it has refused: that is an answer.
+    /// It could not be reached, or has not come as far as an answer to the login. To be said before the
+    /// next target is asked for. A login that it has refused is answered.
     pub fn failed(&self, cause: impl fmt::Display) {
         self.ward.failed(self.server(), self.port, &self.endpoint, &cause.to_string());
     }
 
-    /// It has answered the login, one way or the other. How long that took is remembered.
+    /// It has answered the login, one way or the other, with nonsense too. How long that took is
+    /// remembered.
     pub fn works(&self) {
         self.ward.works(self.server(), self.port, &self.endpoint, Some(self.began.elapsed()));
-    }
-
-    /// The group and the server, as they are written.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn names(&self) -> (&Arc<str>, &Arc<str>) {
-        (&self.ward.name, &self.server().text)
     }
 }
 

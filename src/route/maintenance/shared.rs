@@ -239,7 +239,9 @@ impl Maintenance {
 fn concerns_us(heard: &crate::memcached::bus::Heard) -> bool {
     use crate::memcached::bus::Heard;
     match heard {
-        Heard::Said(word) => order::Order::read(word) == Some(order::Order::Maintenance),
+        Heard::Said(word) | Heard::Late(word) => {
+            order::Order::read(word) == Some(order::Order::Maintenance)
+        }
         Heard::Missed => true,
     }
 }

@@ -18,8 +18,6 @@ use crate::net::{Endpoint, addr};
 pub enum Kick {
     /// All sessions of its user: a kick, or a move.
     User = 1,
-    /// This one, by its number.
-    Session,
     /// All at its server: `drain` that ends them, `remove`.
     Server,
     /// Its user's sessions are to be at another server.
@@ -30,8 +28,7 @@ impl Kick {
     fn of(word: NonZeroU8) -> Self {
         match word.get() {
             1 => Self::User,
-            2 => Self::Session,
-            3 => Self::Server,
+            2 => Self::Server,
             _ => Self::Elsewhere,
         }
     }
@@ -44,7 +41,6 @@ impl Kick {
     pub fn words(self) -> &'static str {
         match self {
             Self::User => "user was kicked",
-            Self::Session => "session was kicked",
             Self::Server => "upstream server was drained",
             Self::Elsewhere => "user has moved to another upstream server",
         }

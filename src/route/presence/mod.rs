@@ -145,7 +145,7 @@ impl Presence {
     }
 
     /// At most `most` sessions, by user and number, that come after the one of this user and number.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
+    #[cfg(test)]
     pub fn page(&self, after: Option<(&str, u64)>, most: usize) -> Vec<Seen> {
         let mut page = Vec::new();
         for shard in &self.0.shards {
@@ -157,7 +157,7 @@ impl Presence {
     }
 
     /// At most `most` sessions at a server of an upstream.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
+    #[cfg(test)]
     pub fn at(&self, upstream: &str, server: &str, most: usize) -> Vec<Seen> {
         let mut all = Vec::new();
         for shard in &self.0.shards {
@@ -177,7 +177,7 @@ impl Presence {
         self.0.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -213,15 +213,6 @@ impl Presence {
             })
             .filter(|held| held.0.ring(Kick::Elsewhere))
             .count()
-    }
-
-    /// Ends the session of this number.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn kick_session(&self, id: u64) -> bool {
-        self.0.shards.iter().any(|shard| {
-            let shard = lock(shard);
-            shard.iter().any(|held| held.0.id == id && held.0.ring(Kick::Session))
-        })
     }
 
     /// Ends at most `most` sessions at a server of an upstream; says how many it told to end. None:

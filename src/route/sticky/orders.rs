@@ -52,7 +52,7 @@ pub struct Whereabouts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leased {
     pub upstream: Arc<str>,
-    /// Where the fleet's cache says that the user is.
+    /// Where the fleet's cache says that the user is. A reservation does not say so.
     pub server: Option<String>,
     /// Why the cache says nothing.
     pub error: Option<String>,
@@ -78,10 +78,10 @@ impl Sticky {
             leases.push(Leased {
                 upstream: Arc::clone(&described.name),
                 error: said.as_ref().err().map(ToString::to_string),
-                server: said
-                    .ok()
-                    .flatten()
-                    .and_then(|value| lease::server(&value).map(str::to_owned)),
+                server: said.ok().flatten().and_then(|value| {
+                    let said = lease::read(&value).filter(|said| !said.is_reserved)?;
+                    Some(said.server.to_owned())
+                }),
                 lease: settings.lease,
                 first: first.map(|index| Arc::clone(&described.servers[index].0)),
             });
@@ -137,7 +137,7 @@ impl Sticky {
     }
 
     /// Keeps a move that no cache has taken, or drops what was kept.
-    fn note(&self, upstream: &Arc<str>, user: &str, to: Option<&str>, lease: Duration) {
+    pub(super) fn note(&self, upstream: &Arc<str>, user: &str, to: Option<&str>, lease: Duration) {
         let mut notes = lock(&self.0.notes);
         let key = (Arc::clone(upstream), user.into());
         let Some(server) = to else {
@@ -156,7 +156,7 @@ impl Sticky {
     pub fn obey(&self, order: &Order) -> usize {
         match order {
             Order::Kick { user } => self.0.presence.kick(&canonical(user.as_bytes())),
-            Order::Drain { upstream, server, is_on: true, end: true } => {
+            Order::Drain { upstream, server, is_on: true, end: true, .. } => {
                 let key = (upstream.clone(), server.clone());
                 if lock(&self.0.emptied).insert(key.clone()) {
                     tasks::spawn("drain", self.clone().empty(key));

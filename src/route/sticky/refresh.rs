@@ -103,12 +103,23 @@ impl Sticky {
 
     /// Says that the user is where the newest session is, unless the lease says otherwise: then gives
     /// what it says, if there are sessions elsewhere.
+    ///
+    /// Without any cache this gatepost is the fleet: the user is where a move says, or else where the
+    /// newest session is, as the next login has it too. While there is one that does not answer, that
+    /// is not known.
     async fn renew_one(&self, lives: &Lives, settings: Settings) -> Result<Option<String>, Error> {
         let (key, cache) = (lease::key(&lives.upstream, &lives.user), &self.0.cache);
         let Some(here) = self.0.presence.server_of(&lives.upstream, &lives.user) else {
             return Ok(None);
         };
-        let mut value = cache.get(&key).await?;
+        let is_apart = |from: &str| lives.servers.iter().any(|at| **at != *from);
+        let mut value = match cache.get(&key).await {
+            Err(Error::Off) => {
+                let at = self.noted(&lives.upstream, &lives.user).unwrap_or(here);
+                return Ok(is_apart(&at).then(|| at.to_string()));
+            }
+            said => said?,
+        };
         if value.is_none() {
             if cache.add(&key, here.as_bytes(), settings.lease).await? {
                 value = Some(here.as_bytes().to_vec());
@@ -117,14 +128,17 @@ impl Sticky {
             }
         }
         let Some(value) = value else { return Ok(None) };
-        let Some(server) = lease::server(&value) else {
-            cache.swap(&key, &value, here.as_bytes(), settings.lease).await?;
-            return Ok(None);
+        let server = match lease::read(&value) {
+            Some(said) if !said.is_reserved => said.server,
+            // Nobody may have been let in on the strength of it; here somebody was.
+            Some(_) | None => {
+                let is_ours = cache.swap(&key, &value, here.as_bytes(), settings.lease).await?;
+                return Ok((is_ours && is_apart(&here)).then(|| here.to_string()));
+            }
         };
         if *server == *here {
             cache.touch(&key, settings.lease).await?;
         }
-        let is_apart = lives.servers.iter().any(|at| **at != *server);
-        Ok(is_apart.then(|| server.to_owned()))
+        Ok(is_apart(server).then(|| server.to_owned()))
     }
 }

@@ -21,7 +21,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// One whose failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offender {
-    /// `address`, `prefix`, `user`, or `pair`: a user at an address that he is known at.
+    /// `address`, `prefix`, `user`, `account` (by all its names); `pair`: a user at an address that he is
+    /// known at; `known`: all who are known at an address.
     pub kind: &'static str,
     /// Escaped; users in quotes.
     pub name: String,
@@ -46,6 +47,8 @@ impl Logins {
         let rule = match offender.kind {
             "address" => settings.address,
             "prefix" => settings.prefix,
+            // Of these each has a count of his own, which becomes smaller; nobody is kept out by theirs.
+            "known" => None,
             _ => settings.user,
         };
         match rule.filter(|_| settings.on) {
@@ -139,7 +142,9 @@ impl Ledger {
                 kind: match name {
                     Name::Address(_) => "address",
                     Name::Network(_) => "prefix",
+                    Name::Crowd(_) => "known",
                     Name::User(_) => "user",
+                    Name::Account(_) => "account",
                     Name::Pair(..) => "pair",
                 },
                 name: name.to_string(),
@@ -195,7 +200,8 @@ impl Ledger {
             tokio::select! {
                 heard = listener.next() => match heard {
                     Some(Heard::Said(word)) => self.hear(&word),
-                    Some(Heard::Missed) => {}
+                    // What was forgiven before has not been counted here since.
+                    Some(Heard::Late(_) | Heard::Missed) => {}
                     None => return,
                 },
                 _ = sweep.tick() => self.sweep(Instant::now()),
@@ -222,7 +228,10 @@ impl Ledger {
                 let crowd = self.hasher.crowd(Net::address(*ip));
                 self.nets_of(*ip).map(|net| self.hasher.net(net)).chain([crowd]).collect()
             }
-            Target::User(user) => vec![self.hasher.user(&user.to_ascii_lowercase().into_bytes())],
+            Target::User(user) => {
+                let user = user.to_ascii_lowercase().into_bytes();
+                vec![self.hasher.user(&user), self.hasher.account(&user)]
+            }
         };
         let pair_of = |slot: &super::window::Slot| match (target, slot.name()) {
             (Target::User(user), Some(Name::Pair(own, _))) => {
@@ -265,7 +274,8 @@ impl Ledger {
             Target::User(user) => {
                 let user = user.to_ascii_lowercase().into_bytes();
                 let zimbra = Key::verbatim(user_key(&user));
-                both(Of::User(&user)).into_iter().chain([zimbra]).collect()
+                let own = both(Of::User(&user)).into_iter().chain(both(Of::Account(&user)));
+                own.chain([zimbra]).collect()
             }
         }
     }

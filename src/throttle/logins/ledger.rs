@@ -44,6 +44,8 @@ pub struct Inner {
     pub asks: Flood,
     /// How often a refusal is worth a line.
     pub lines: Flood,
+    /// How often a cache that does not answer is: once a minute, whatever comes of it.
+    pub alarms: Flood,
     counts: Mutex<Counts>,
     floods: Mutex<Vec<(Quota, Weak<Flood>)>>,
     paces: Mutex<HashMap<String, Arc<Mutex<Pace>>>>,
@@ -168,6 +170,7 @@ impl Ledger {
             figures: Figures::new(metrics),
             asks: Flood::new(quota(200, 2)),
             lines: Flood::new(quota(3, 30)),
+            alarms: Flood::new(quota(1, 60)),
             counts: Mutex::new(Counts {
                 slots: Table::new(keys),
                 marks: Table::new(keys),
@@ -454,6 +457,7 @@ impl Inner {
         self.figures.keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         self.asks.sweep();
         self.lines.sweep();
+        self.alarms.sweep();
         let floods: Vec<_> = lock(&self.floods).iter().filter_map(|(_, f)| f.upgrade()).collect();
         floods.iter().for_each(|flood| flood.sweep());
     }

@@ -22,7 +22,6 @@ fn sessions_are_shown_and_a_kick_says_goodbye() {
         (&["who", "ann@a.test"][..], "2 sessions\n"),
         (&["who", "--domain", "b.test"], "1 session\n"),
         (&["who", "--upstream", "stores"], "3 sessions\n"),
-        (&["who", "--upstream", "other"], "0 sessions\n"),
         (&["who", "--protocol", "pop3"], "0 sessions\n"),
         (&["who", "--client", "127.0.0.0/8"], "3 sessions\n"),
         (&["who", "--limit", "1"], "1 of 3 sessions\n"),
@@ -46,6 +45,9 @@ fn sessions_are_shown_and_a_kick_says_goodbye() {
         told(&node, &["who"]).ends_with("1 session\n").then_some(())
     });
     assert!(told(&node, &["user", "kick", "nobody"]).starts_with("nobody: 0 sessions ended"));
+    let unknown = ask(&node, &["who", "--upstream", "nowhere"]);
+    assert_eq!(unknown.code, Some(1), "{}", unknown.said());
+    assert!(unknown.err.contains(r#"there is no upstream "nowhere""#), "{}", unknown.said());
     node.logs("user was kicked");
 }
 
@@ -61,10 +63,14 @@ fn a_user_who_is_moved_lands_on_the_new_server_from_every_node() {
         [("cache", &cache.name()), ("s0", &at[0]), ("s1", &at[1])];
     let main = "memcached { server @cache@; key @dir@/fleet.key; reconnect 500ms; }";
     let nodes = [(); 2].map(|()| started(main, STICKY, &values));
+    let first = told(&nodes[0], &["user", "where", "ann@a.test"]);
     let mut here = let_in(&nodes[0], "ann@a.test");
     let mut there = let_in(&nodes[1], "ann@a.test");
     let from = place(&mut here);
     assert_eq!(place(&mut there), from);
+    // It was foreseen, and is told no more once a lease says it.
+    let hash = format!("a new session would be at stores/{}, by hash", at[from]);
+    assert!(first.contains(&hash), "{first}");
     let said = told(&nodes[0], &["user", "where", "ann@a.test"]);
     assert!(said.contains(&format!("bound to stores/{} for ", at[from])), "{said}");
 
@@ -74,7 +80,7 @@ fn a_user_who_is_moved_lands_on_the_new_server_from_every_node() {
     assert_eq!(
         said,
         format!(
-            "ann@a.test: from {} to {}, 1 session ended, the fleet was told\n",
+            "ann@a.test: from {} to {}, 1 session ended here; the fleet was told\n",
             at[from], at[to]
         )
     );
@@ -111,7 +117,8 @@ fn a_fleet_that_cannot_be_told_is_a_problem_of_an_order_that_is_done() {
     let node = started(main, inside, &values);
     let mut ann = let_in(&node, "ann");
     assert!(
-        told(&node, &["user", "kick", "ann"]).ends_with("1 session ended, the fleet was told\n")
+        told(&node, &["user", "kick", "ann"])
+            .ends_with("1 session ended here; the fleet was told\n")
     );
     hears_bye(&mut ann);
     let mut ann = let_in(&node, "ann");

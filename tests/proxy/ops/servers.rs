@@ -43,7 +43,7 @@ fn a_drained_server_keeps_its_sessions_and_a_removed_one_ends_them() {
 
     let said = told(&node, &["upstream", "remove", &name]);
     let plural = if there == 1 { "" } else { "s" };
-    assert!(said.ends_with(&format!("{there} session{plural} ended\n")), "{said}");
+    assert!(said.ends_with(&format!("{there} session{plural} ended here\n")), "{said}");
     for (mut session, place) in both.into_iter().zip(places) {
         match place == from {
             true => hears_bye(&mut session),
@@ -64,7 +64,8 @@ fn a_lock_by_hand_keeps_everybody_away_until_it_is_taken_off() {
     let at = [servers[0].addr().to_string(), servers[1].addr().to_string()];
     let node = started("", TWO, &[("s0", &at[0]), ("s1", &at[1])]);
     let name = format!("stores/{}", at[0]);
-    told(&node, &["upstream", "lock", &name]);
+    let locked = told(&node, &["upstream", "lock", &name]);
+    assert!(locked.ends_with(": locked here; other gateposts are not told\n"), "{locked}");
     for _ in 0..4 {
         assert_eq!(place(&mut let_in(&node, "ann")), 1);
     }

@@ -66,11 +66,49 @@ async fn without_any_cache_a_single_node_keeps_users_together_and_moves_them() {
     node.log_off(&user);
     wait(LEASE).await;
     assert_eq!(node.place(&user).await, Some(("a", How::First)));
+    assert!(node.sticky.noted(&MAIL.into(), &user).is_none());
     // However many are moved, few are kept.
     for n in 0..MOST_NOTES + 10 {
         node.sticky.move_user(&format!("u{n}"), Some("b")).await.unwrap();
     }
     assert_eq!(lock(&node.sticky.0.notes).len(), MOST_NOTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_cache_what_is_left_behind_is_ended_too() {
+    let [mut node] = fleet(&Cache::off(), true);
+    let user = user_at("a");
+    for _ in 0..2 {
+        assert_eq!(node.log_in(&user).await.0, "a");
+    }
+    node.log_in("bystander").await;
+    // Drained: who logs in again goes elsewhere, and what he has left there is ended.
+    node.is("a", Stand::Shut);
+    wait(LEASE).await;
+    assert_eq!(node.end_the_kicked(), 0, "who does not log in is left alone");
+    let (to, _) = node.log_in(&user).await;
+    assert_ne!(to, "a");
+    wait(LEASE / 3 + SECOND).await;
+    assert_eq!(node.end_the_kicked(), 2);
+    node.is("a", Stand::Open);
+    wait(LEASE).await;
+    assert_eq!((node.end_the_kicked(), node.log_in(&user).await), (0, (to, How::Local)));
+
+    // Moved, while a login is under way.
+    node.log_off(&user);
+    let late = node.placed(&user).await.unwrap();
+    assert_eq!(&*late.server, "a");
+    node.sticky.move_user(&user, Some("c")).await.unwrap();
+    node.let_in(&user, &late).await;
+    wait(LEASE / 3 + SECOND).await;
+    assert_eq!(node.end_the_kicked(), 1, "it is not where the move says");
+
+    // The server of the move is lost: whoever goes elsewhere stays there.
+    node.is("c", Stand::Shut);
+    let (to, how) = node.log_in(&user).await;
+    assert_eq!((to, how), ("a", How::First));
+    wait(LEASE).await;
+    assert_eq!(node.end_the_kicked(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +150,7 @@ async fn of_two_nodes_at_once_one_decides() {
     // They disagree about every user.
     one.is("b", Stand::Shut);
     one.is("c", Stand::Shut);
-    two.is("a", Stand::Draining);
+    two.is("a", Stand::Shut);
     let (one, two) = (Arc::new(one), Arc::new(two));
     let mut decided = [0; 2];
     for n in 0..300 {
@@ -126,7 +164,7 @@ async fn of_two_nodes_at_once_one_decides() {
         });
         let [first, second] = race;
         let (first, second) = (first.await.unwrap(), second.await.unwrap());
-        // Who comes second and cannot go there moves the user, and then that holds.
+        // Who comes second and cannot go there goes elsewhere.
         let hows = [first.1, second.1];
         assert!(hows.contains(&How::First), "{hows:?}");
         assert_eq!(hows.iter().filter(|how| **how == How::First).count(), 1, "{hows:?}");
@@ -182,17 +220,15 @@ proptest! {
                 let node = &mut nodes[node];
                 match step {
                     0..=4 => {
-                        if let Some((server, how)) = node.place(users[which]).await {
-                            let index = node.servers.iter().position(|one| one.0 == server).unwrap();
-                            assert_ne!(node.servers[index].1, Stand::Shut);
-                            let placed = Some(Placed { index, how });
-                            node.sticky.settle(MAIL, users[which], server, placed).await;
-                            node.enter(users[which], server);
+                        if let Some(placed) = node.placed(users[which]).await {
+                            assert_ne!(node.servers[placed.index].1, Stand::Shut);
+                            node.let_in(users[which], &placed).await;
                         }
                     }
                     5 => node.log_off(users[which]),
                     6 => node.is(servers[which], Stand::Shut),
-                    7 => node.is(servers[which], Stand::Draining),
+                    // With a wrong password.
+                    7 => drop(node.place(users[which]).await),
                     8 => node.is(servers[which], Stand::Open),
                     9 => cache.break_for_tests(which == 0),
                     10 => drop(node.sticky.move_user(users[which], Some("b")).await),

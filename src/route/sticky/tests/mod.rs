@@ -13,6 +13,7 @@ use crate::net::halt::{Trigger, halt};
 use crate::observe::tasks;
 
 mod apart;
+mod strangers;
 mod together;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,7 +57,7 @@ impl Node {
                                 sticky.obey(&order);
                             }
                         }
-                        Heard::Missed => sticky.missed(),
+                        Heard::Late(_) | Heard::Missed => sticky.missed(),
                     }
                 }
             });
@@ -86,22 +87,31 @@ impl Node {
     }
 
     async fn place(&self, user: &str) -> Option<(&'static str, How)> {
+        let placed = self.placed(user).await?;
+        Some((self.servers[placed.index].0, placed.how))
+    }
+
+    async fn placed(&self, user: &str) -> Option<Placed> {
         let all: Vec<_> = self
             .servers
             .iter()
             .map(|(name, stand)| Candidate { name, weight: 1, stand: *stand })
             .collect();
-        let placed = self.sticky.place(MAIL, user, &all).await?;
-        Some((self.servers[placed.index].0, placed.how))
+        self.sticky.place(MAIL, user, &all).await
     }
 
     /// A login from its placing to its session; says where it went, and why there.
     async fn log_in(&mut self, user: &str) -> (&'static str, How) {
-        let (server, how) = self.place(user).await.unwrap();
-        let index = self.servers.iter().position(|(name, _)| *name == server).unwrap();
-        self.sticky.settle(MAIL, user, server, Some(Placed { index, how })).await;
+        let placed = self.placed(user).await.unwrap();
+        self.let_in(user, &placed).await;
+        (self.servers[placed.index].0, placed.how)
+    }
+
+    /// The server where the user was placed takes the password.
+    async fn let_in(&mut self, user: &str, placed: &Placed) {
+        let server = self.servers[placed.index].0;
+        self.sticky.settle(MAIL, user, server, Some(placed)).await;
         self.enter(user, server);
-        (server, how)
     }
 
     fn enter(&mut self, user: &str, server: &str) {

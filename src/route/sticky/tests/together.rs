@@ -93,26 +93,25 @@ async fn who_is_at_a_server_that_went_down_is_moved_once_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_server_keeps_those_who_have_sessions_there_and_nobody_else() {
+async fn a_drained_server_takes_nobody_and_keeps_those_who_do_not_log_in() {
     let cache = Cache::memory();
     let [mut one, mut two] = fleet(&cache, true);
     let user = user_at("a");
     assert_eq!(one.log_in(&user).await.0, "a");
     for node in [&mut one, &mut two] {
-        node.is("a", Stand::Draining);
+        node.is("a", Stand::Shut);
     }
-    assert_eq!(one.log_in(&user).await, ("a", How::Local));
     wait(3 * LEASE).await;
     assert_eq!(one.end_the_kicked(), 0, "old sessions stay");
     let stranger = (0..).map(|n| format!("x{n}")).take(50);
     for user in stranger {
         assert_ne!(one.place(&user).await.unwrap().0, "a");
     }
-    // Through another gatepost the user moves as a whole.
+    // The user moves as a whole.
     let (to, how) = two.log_in(&user).await;
     assert!(to != "a" && how == How::Moved);
     wait(LEASE / 3 + SECOND).await;
-    assert_eq!(one.end_the_kicked(), 2);
+    assert_eq!(one.end_the_kicked(), 1);
     assert_eq!(one.log_in(&user).await, (to, How::Lease));
 }
 
@@ -121,10 +120,17 @@ async fn a_login_that_ended_up_elsewhere_takes_the_lease_with_it() {
     let cache = Cache::memory();
     let [mut one, mut two] = fleet(&cache, true);
     let user = user_at("a");
-    assert_eq!(one.place(&user).await, Some(("a", How::First)));
-    one.sticky.settle(MAIL, &user, "c", None).await;
+    let placed = one.placed(&user).await.unwrap();
+    assert_eq!((&*placed.server, placed.how), ("a", How::First));
+    one.sticky.settle(MAIL, &user, "c", Some(&placed)).await;
     one.enter(&user, "c");
     assert_eq!(two.log_in(&user).await, ("c", How::Lease));
+    // Or without any placing.
+    two.sticky.settle(MAIL, &user, "b", None).await;
+    two.enter(&user, "b");
+    wait(LEASE).await;
+    assert_eq!((one.end_the_kicked(), two.end_the_kicked()), (1, 1));
+    assert_eq!(one.log_in(&user).await, ("b", How::Lease));
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,9 +212,11 @@ async fn a_drained_server_is_emptied_at_a_pace_and_users_come_back_elsewhere() {
     for user in &users {
         one.enter(user, "a");
     }
-    one.is("a", Stand::Draining);
-    let order =
-        |is_on| Order::Drain { upstream: MAIL.into(), server: "a".into(), is_on, end: is_on };
+    one.is("a", Stand::Shut);
+    let order = |is_on| {
+        let (upstream, server) = (MAIL.into(), "a".into());
+        Order::Drain { upstream, server, is_on, end: is_on, stamp: None }
+    };
     one.sticky.obey(&order(true));
     one.sticky.obey(&order(true));
     wait(SECOND / 2).await;

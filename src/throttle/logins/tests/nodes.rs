@@ -1,5 +1,6 @@
 //! One gatepost by itself.
 
+use super::super::admin::{Offender, Target};
 use super::*;
 
 fn node(more: &str) -> Node {
@@ -198,6 +199,11 @@ async fn who_guesses_at_all_his_neighbours_in_turn_gets_one_guess_each() {
     }
     // One each, and as a stranger what an address may.
     assert_eq!(tested, 50 + 5);
+    let listed = node.ledger.status(1000);
+    let of_it = |kind| listed.iter().find(|one| (one.kind, &*one.name) == (kind, "192.0.2.7"));
+    assert_eq!(of_it("address").unwrap().failures, 5);
+    let known = of_it("known").unwrap();
+    assert_eq!((known.failures, node.logins.prospect(known)), (50, admin::Prospect::Free));
     // Who was not guessed at, or guessed at elsewhere, knows nothing of it.
     assert_eq!(node.attempt("192.0.2.8", "u1", true).await, Came::In);
     tokio::time::sleep(60 * SECOND).await;
