@@ -12,6 +12,7 @@
 //! ```
 
 mod login;
+mod template;
 mod wire;
 
 mod config;
