@@ -8,10 +8,11 @@
 //! faces     proxy    admin                                 who a peer talks to
 //! services  throttle  route                                decisions; no peer's words in them
 //! means     observe  config   net  tls  memcached  http  session bytes, time and settings reach us
-//! pure      wire     login                                 compute only: no socket, clock, log
+//! pure      wire     login     settings                    compute only: no socket, clock, log
 //! ```
 
 mod login;
+mod settings;
 mod wire;
 
 mod config;
