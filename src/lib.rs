@@ -60,6 +60,8 @@ pub mod testing {
             (b'K', crate::proxy::kerberos::hold_for_any),
             (b'U', crate::route::state::hold_for_any),
             (b'o', crate::cli::format::hold_for_any),
+            (b's', crate::settings::hold_for_any),
+            (b'z', crate::settings::zimbra::hold_for_any),
         ];
 
         /// What is read off the wire, element by element.
@@ -128,5 +130,6 @@ pub mod testing {
         pub use crate::boot::registry::markdown as directives;
         pub use crate::observe::names::docs as metrics;
         pub use crate::observe::variables;
+        pub use crate::settings::{markdown as settings, shipped};
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use toml_edit::{Document, Item, TableLike, Value as Toml};
 
 use super::data::Data;
+use super::edit::Scope;
 use super::key::{Key, Level};
 use super::keys;
 use super::kind::{self, Wrong};
@@ -63,7 +64,7 @@ pub struct Value<'a> {
 }
 
 /// What one table of the file sets, by the keys' own names.
-type Given = BTreeMap<&'static str, (Data, usize)>;
+pub(super) type Given = BTreeMap<&'static str, (Data, usize)>;
 
 /// A file that was read.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +136,15 @@ impl Settings {
             At::Domain { domain, .. } => self.domains.get(&domain.to_ascii_lowercase()),
         };
         table?.get(key.name).map(|(data, _)| data)
+    }
+
+    /// The table of a level, made if need be.
+    pub(super) fn given_mut(&mut self, scope: &Scope) -> &mut Given {
+        match scope {
+            Scope::Global => &mut self.global,
+            Scope::Server(name) => self.servers.entry(name.to_ascii_lowercase()).or_default(),
+            Scope::Domain(name) => self.domains.entry(name.to_ascii_lowercase()).or_default(),
+        }
     }
 
     /// The servers that have a table, sorted, in lower case.
