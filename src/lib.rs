@@ -61,6 +61,8 @@ pub mod testing {
             (b'K', crate::proxy::kerberos::hold_for_any),
             (b'U', crate::route::state::hold_for_any),
             (b'o', crate::cli::format::hold_for_any),
+            (b's', crate::settings::hold_for_any),
+            (b'z', crate::settings::zimbra::hold_for_any),
             (b'T', crate::template::hold_for_any),
         ];
 
@@ -130,6 +132,7 @@ pub mod testing {
         pub use crate::boot::registry::markdown as directives;
         pub use crate::observe::names::docs as metrics;
         pub use crate::observe::variables;
+        pub use crate::settings::{markdown as settings, shipped};
         pub use crate::template::variables::markdown as templates;
     }
 
