@@ -72,6 +72,14 @@ pub enum Command {
     #[command(alias = "gamcs")]
     Caches,
 
+    /// Get and set what gatepost's configuration is made from
+    ///
+    /// Works on the file of settings; no gatepost need run. Every setting is in docs/settings.md, and
+    /// Zimbra's names are taken as well. Exits with 0 if it is done, with 1 if not: faults are told as
+    /// FILE:LINE, and the file stays as it was.
+    #[command(subcommand)]
+    Conf(Conf),
+
     /// List the commands, or explain one
     Help {
         /// The command, and what of it.
@@ -332,4 +340,81 @@ pub struct Patient {
 pub enum Show {
     /// List local addresses and the domains they serve
     Addresses,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Conf {
+    /// Print a setting's value, an element of a list on each line
+    Get {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set a value in the file; its comments and its order are kept
+    ///
+    /// A list is given as several values, an empty one as [].
+    Set {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[arg(value_name = "VALUE", required = true, allow_hyphen_values = true)]
+        values: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a value out of the file, so that the inherited one holds
+    ///
+    /// Exits with 1 if it was not set there.
+    Unset {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List what is set, and where
+    List {
+        /// Only settings whose names begin so: mail, mail.imap
+        beginning: Option<String>,
+        /// Every setting, with the value that holds.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Tell all about a setting: its value, the level it comes from, where it ends
+    Explain {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take over what zmprov gacf, gs NAME and gd NAME print
+    ///
+    /// Says what was taken, what was left, and why. Certificates and keys become files (mode 0600) in
+    /// tls/zimbra below the prefix. Secrets are left, and not shown.
+    ImportZimbra {
+        /// Any number in any order; - is standard input.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Write nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The file, rather than conf/settings.toml below the prefix.
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
+    },
+}
+
+/// Which table of which file.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// For this server.
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// For this domain.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// The file, rather than conf/settings.toml below the prefix.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
 }

@@ -12,6 +12,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Users and their routes", &["user", "cache"]),
     ("Servers", &["upstream", "lookup", "maintenance", "doctor"]),
     ("Attackers", &["throttle"]),
+    ("Configuration", &["conf"]),
     ("As zmprov prints them", &["lookups", "backends", "auth-urls", "caches"]),
     ("Help", &["help"]),
 ];
