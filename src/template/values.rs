@@ -11,7 +11,7 @@ use super::piece::Piece;
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     own: Arc<BTreeMap<String, Piece>>,
-    outer: Option<Arc<Values>>,
+    outer: Option<Arc<Self>>,
 }
 
 impl Values {
