@@ -67,6 +67,7 @@ pub static KEYS: &[Key] = &[
         .ends_in(&["resolver"]),
     Key::new("main.resolver_timeout", time(SECOND, 5 * MINUTE), "\"30s\"", "How long resolving one name may take.")
         .ends_in(&["resolver_timeout"]),
+    Key::new("main.history", integer(2, 10_000), "20", "How many generations of the configuration are kept, the one in force among them."),
     Key::new("maintenance.text", Kind::Text, "\"service unavailable, try again later\"", "What clients are told while a maintenance is on that brings no text of its own.")
         .ends_in(&["maintenance_text"]),
     Key::new("maintenance.greeting", Kind::Flag, "false", "Whether a maintenance by hand is told in place of the greeting.")

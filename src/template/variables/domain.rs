@@ -2,7 +2,8 @@
 
 use super::super::values::{Domain, Values};
 use super::site::{Site, with_port};
-use super::{Piece, tls, web};
+use super::{Piece, formatted, is_set, natural, parts, said, switch, tls, web};
+use crate::settings::{self, Level};
 
 /// The variables of a copy.
 pub const OF_A_DOMAIN: &[&str] = &[
@@ -36,6 +37,17 @@ pub fn copies(site: &Site<'_>, values: &Values) -> Vec<Domain> {
         let mode = site.of_domain(domain, "client_certificate_mode").to_string();
         let asks = tls::asks(&mode);
         let mut whole = Values::default();
+        // What a domain sets of its own goes before its server's, by the settings' own names.
+        for key in settings::all().filter(|key| key.levels.has(Level::Domain)) {
+            let Some(data) = site.own(domain, key.name) else { continue };
+            whole.put(key.name, natural(data));
+            for variable in key.variables {
+                whole.put(variable.name, formatted(data, variable.format));
+            }
+            whole.put(format!("{}.set", key.name), switch(is_set(data)));
+            whole.put(format!("{}.unset", key.name), switch(!is_set(data)));
+            whole.put(format!("{}.said", key.name), switch(said::is_said(key, data)));
+        }
         whole.put("domain", Piece::Text(domain.to_owned()));
         for (name, key, default) in [
             ("ssl.crt", "tls.certificate", "ssl.crt.default"),
@@ -49,7 +61,7 @@ pub fn copies(site: &Site<'_>, values: &Values) -> Vec<Domain> {
         whole.put("ssl.clientcertmode", Piece::Text(mode));
         let depth = site.of_domain(domain, "client_certificate_depth").to_string();
         whole.set("ssl.clientcertdepth", depth);
-        whole.put("web.sso.certauth.enabled", super::switch(asks));
+        whole.put("web.sso.certauth.enabled", switch(asks));
         let headers = site.of_domain(domain, "web.headers").words();
         whole.put("web.add.headers.vhost", web::headers(&headers));
         let addresses = site.own(domain, "virtual_addresses").map(|data| data.words());
@@ -61,6 +73,11 @@ pub fn copies(site: &Site<'_>, values: &Values) -> Vec<Domain> {
             values.put("vhn", Piece::Text(host.clone()));
             let vip = addresses.get(nth).map(|address| with_port(address, ""));
             values.set("vip", vip.unwrap_or_default());
+            if let Some(address) = addresses.get(nth) {
+                for (name, piece) in parts::listens_at(site, address) {
+                    values.put(name, piece);
+                }
+            }
             copies.push(Domain { values, has_client_certificates: asks });
         }
     }

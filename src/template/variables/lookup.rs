@@ -7,7 +7,7 @@ use super::{Made, Piece, Site, switch};
 const SERVLET: &str = "/service/extension/nginx-lookup";
 
 /// The URLs that are set, else those of the servers that are targets.
-fn handlers(site: &Site<'_>) -> Vec<String> {
+pub(super) fn handlers(site: &Site<'_>) -> Vec<String> {
     let set = site.words("lookup.handlers");
     if !set.is_empty() {
         return set;
@@ -20,6 +20,10 @@ fn handlers(site: &Site<'_>) -> Vec<String> {
         format!("{scheme}://{}{SERVLET}", with_port(&server, &port))
     };
     targets.into_iter().map(url).collect()
+}
+
+pub(super) fn is_available(site: &Site<'_>) -> bool {
+    site.is_on("lookup.enabled") && !handlers(site).is_empty()
 }
 
 pub(super) const MADE: &[Made] = &[
@@ -35,7 +39,7 @@ pub(super) const MADE: &[Made] = &[
         doc: "Lines for a site that has lookup handlers.",
         kind: "ENABLER",
         attribute: "",
-        make: |site| switch(site.is_on("lookup.enabled") && !handlers(site).is_empty()),
+        make: |site| switch(is_available(site)),
     },
     Made {
         name: "zmlookup.dpasswd",

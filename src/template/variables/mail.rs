@@ -8,6 +8,10 @@ fn mechanisms(site: &Site<'_>, protocol: &str) -> Piece {
     let on = flags.into_iter().filter(|name| site.is_on(&format!("mail.{protocol}.auth.{name}")));
     let mut all: Vec<String> = on.map(str::to_owned).collect();
     all.extend(site.words(&format!("mail.{protocol}.auth.more")));
+    if all.is_empty() {
+        let which = format!("mail.{protocol}.auth.plain, .gssapi or .more");
+        return Piece::Refused(format!("nobody could log in: no mechanism is on; see {which}"));
+    }
     Piece::List(all)
 }
 

@@ -3,7 +3,8 @@
 //! Most are one setting, written by its format: which one, `settings::KEYS` says. What is put
 //! together of several settings, or of those of other servers, is a [`Made`] in the file of its
 //! subject. Beyond Zimbra's, every setting that fills no variable of its own name is one
-//! (`${upstream.tls.verify}`), and `${KEY.set}` and `${KEY.unset}` switch a line by any setting.
+//! (`${upstream.tls.verify}`); `${KEY.set}` and `${KEY.unset}` switch a line by any setting, and
+//! `${KEY.said}` ([`said`]) leaves it out where it would say what holds anyway.
 //!
 //! **In and out.** [`values`] takes the settings, the server that is generated for, and what the
 //! command line sets; it gives the values of a template, its copies, and the listing of the
@@ -18,7 +19,9 @@ mod lookup;
 mod mail;
 mod memcache;
 mod overrides;
+mod parts;
 mod process;
+mod said;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -59,6 +62,7 @@ const MADE: &[&[Made]] = &[
     throttle::MADE,
     tls::MADE,
     web::MADE,
+    parts::MADE,
 ];
 
 fn made() -> impl Iterator<Item = &'static Made> {
@@ -82,6 +86,7 @@ pub fn values(
         values.put(key.name, natural(&data));
         values.put(format!("{}.set", key.name), switch(is_set(&data)));
         values.put(format!("{}.unset", key.name), switch(!is_set(&data)));
+        values.put(format!("{}.said", key.name), switch(said::is_said(key, &data)));
     }
     for key in settings::all() {
         let (data, default) = (site.data(key), key.default_data());

@@ -40,7 +40,7 @@ pub fn piece(text: &str) -> Piece {
 pub fn unknown(overrides: &[(String, String)]) -> Vec<&str> {
     let is_known = |name: &str| {
         let name =
-            name.strip_suffix(".set").or_else(|| name.strip_suffix(".unset")).unwrap_or(name);
+            [".set", ".unset", ".said"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         OF_A_DOMAIN.contains(&name)
             || OF_A_SERVER.contains(&name)
             || made().any(|made| made.name == name)
