@@ -16,6 +16,7 @@ mod settings;
 mod template;
 mod wire;
 
+mod conf;
 mod config;
 mod http;
 mod memcached;

@@ -93,10 +93,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
+    ("conf", &["settings", "template", "boot"]),
     (
         "cli",
         &[
-            "settings", "template", "observe", "config", "net", "http", "store", "queue", "admin",
+            "settings", "template", "conf", "observe", "config", "net", "http", "store", "queue", "admin",
             "boot",
         ],
     ),

@@ -31,7 +31,8 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
     if let Command::Conf(conf) = command {
         let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
         let mut screen = screen(&mut out, &mut err, &mut input, json);
-        return ended(commands::conf::run(conf, &options.prefix, &mut screen), &mut screen);
+        let (prefix, file) = (&options.prefix, &options.configuration);
+        return ended(commands::conf::run(conf, prefix, file, &mut screen), &mut screen);
     }
     let client = match found(options, control) {
         Ok(path) => Client::new(path),

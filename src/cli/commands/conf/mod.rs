@@ -1,6 +1,7 @@
 //! `gatepost conf`: the file of settings, got and set. No gatepost is asked.
 
 mod file;
+mod generate;
 mod import;
 
 use std::path::Path;
@@ -14,7 +15,12 @@ use crate::settings::{self, At, Draft, Fault, Key, Level, Scope, Settings};
 use file::SettingsFile;
 
 /// Does what is asked of the file below `prefix`, or of the one that is named.
-pub fn run(command: Conf, prefix: &Path, screen: &mut Screen<'_>) -> Done {
+pub fn run(
+    command: Conf,
+    prefix: &Path,
+    configuration: &Path,
+    screen: &mut Screen<'_>,
+) -> Done {
     let open = |place: &Place| SettingsFile::at(prefix, place.settings.as_deref());
     match command {
         Conf::Get { key, place } => get(&key, &place, &open(&place), screen),
@@ -24,6 +30,15 @@ pub fn run(command: Conf, prefix: &Path, screen: &mut Screen<'_>) -> Done {
             list(beginning.as_deref(), all, &place, &open(&place), screen)
         }
         Conf::Explain { key, place } => explain(&key, &place, &open(&place), screen),
+        Conf::Gen(wish) => generate::run(&wish, prefix, screen),
+        Conf::History => generate::history(prefix, screen),
+        Conf::Diff { from, to } => generate::diff(from, to, prefix, screen),
+        Conf::Rollback { number } => generate::rollback(number, prefix, screen),
+        Conf::Show { effective, place } => {
+            generate::show(effective, &place, &open(&place), screen)
+        }
+        Conf::Flat(flat) => generate::flat(&flat, prefix, configuration, screen),
+        Conf::Template(template) => generate::template(&template, prefix, screen),
         Conf::ImportZimbra { files, dry_run, settings } => {
             let file = SettingsFile::at(prefix, settings.as_deref());
             import::run(&files, dry_run, prefix, &file, screen)

@@ -1,0 +1,1 @@
+//! What the room promises, on folders of its own.
