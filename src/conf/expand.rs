@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use super::overlay::{Origin, Templates};
 use crate::settings::{self, Kind, Settings};
-use crate::template::variables::{self, Listed};
+use crate::template::variables;
 use crate::template::{Copies, Piece, Unknown, Values};
 
 /// What is asked for.
@@ -30,7 +30,6 @@ pub struct Files {
     /// Whose files they are: a line for each, template and file.
     pub made: Vec<(String, String)>,
     pub notes: Vec<String>,
-    pub listed: Vec<Listed>,
     /// Whether a secret went into them: nobody else may read them then.
     pub has_secrets: bool,
 }
@@ -46,10 +45,10 @@ const OWN: &[&str] = &["main.includes", "main.workdir"];
 /// # Errors
 /// Every fault with its template and line.
 pub fn expand(wish: &Wish<'_>, templates: &Templates) -> Result<Files, Vec<String>> {
-    let (mut values, mut copies, listed) =
+    let (mut values, mut copies, _) =
         variables::values(wish.settings, wish.server, wish.overrides);
     absolute(&mut values, &mut copies, wish.prefix);
-    let mut files = Files { listed, notes: templates.notes.clone(), ..Files::default() };
+    let mut files = Files { notes: templates.notes.clone(), ..Files::default() };
     let mut faults = Vec::new();
     files.has_secrets = read_secret(&mut values, wish);
     let cprefix = show(&values, "core.cprefix");

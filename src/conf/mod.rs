@@ -33,7 +33,9 @@ pub use difference::difference;
 pub use expand::{Files, Wish, expand};
 pub use flat::{Shape, flat};
 pub use overlay::{Origin, Templates};
-pub use store::{Generation, Step, Store, Trouble};
+#[cfg(test)]
+pub use store::Step;
+pub use store::{Generation, Store, Trouble};
 
 use crate::boot::{self, Options};
 
