@@ -97,8 +97,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "settings", "template", "conf", "observe", "config", "net", "http", "store", "queue", "admin",
-            "boot",
+            "settings", "template", "conf", "observe", "config", "net", "http", "store", "queue",
+            "admin", "boot",
         ],
     ),
 ];

@@ -45,8 +45,7 @@ const OWN: &[&str] = &["main.includes", "main.workdir"];
 /// # Errors
 /// Every fault with its template and line.
 pub fn expand(wish: &Wish<'_>, templates: &Templates) -> Result<Files, Vec<String>> {
-    let (mut values, mut copies, _) =
-        variables::values(wish.settings, wish.server, wish.overrides);
+    let (mut values, mut copies, _) = variables::values(wish.settings, wish.server, wish.overrides);
     absolute(&mut values, &mut copies, wish.prefix);
     let mut files = Files { notes: templates.notes.clone(), ..Files::default() };
     let mut faults = Vec::new();
@@ -84,7 +83,9 @@ pub fn expand(wish: &Wish<'_>, templates: &Templates) -> Result<Files, Vec<Strin
         }
     }
     if !files.all.contains_key(&cprefix) && faults.is_empty() {
-        faults.push(format!("there is no template \"{cprefix}.template\": which file is the main one?"));
+        faults.push(format!(
+            "there is no template \"{cprefix}.template\": which file is the main one?"
+        ));
     }
     files.main = cprefix;
     if faults.is_empty() { Ok(files) } else { Err(faults) }
@@ -108,7 +109,9 @@ fn absolute(values: &mut Values, copies: &mut Copies, prefix: &Path) {
     let mut names: Vec<&str> = Vec::new();
     for key in keys {
         names.push(key.name);
-        names.extend(key.variables.iter().filter(|one| !one.name.ends_with(".enabled")).map(|one| one.name));
+        names.extend(
+            key.variables.iter().filter(|one| !one.name.ends_with(".enabled")).map(|one| one.name),
+        );
     }
     let change = |values: &mut Values, names: &[&str]| {
         for name in names {

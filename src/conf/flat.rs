@@ -44,7 +44,8 @@ impl Flat<'_> {
     }
 
     fn file(&mut self, path: &Path, indent: &str, depth: usize) {
-        let shown: String = path.display().to_string().chars().flat_map(char::escape_debug).collect();
+        let shown: String =
+            path.display().to_string().chars().flat_map(char::escape_debug).collect();
         if depth > DEEPEST || self.text.len() > LONGEST {
             return self.line(indent, &format!("# cannot open {shown}: too deep or too long"));
         }

@@ -40,7 +40,10 @@ impl Templates {
         if let Some(folder) = folder {
             templates.read(folder)?;
             if templates.all.is_empty() {
-                return Err(format!("there is no template (*.template) in \"{}\"", folder.display()));
+                return Err(format!(
+                    "there is no template (*.template) in \"{}\"",
+                    folder.display()
+                ));
             }
             return Ok(templates);
         }
@@ -53,7 +56,8 @@ impl Templates {
         }
         for (name, shipped) in SHIPPED {
             let kept = fs::read_to_string(kept(&folder, name)).unwrap_or_default();
-            if !kept.is_empty() && kept.trim() != hash(shipped) && folder.join(file(name)).exists() {
+            if !kept.is_empty() && kept.trim() != hash(shipped) && folder.join(file(name)).exists()
+            {
                 templates.notes.push(format!(
                     "the shipped {} has changed since yours was made of it; \"gatepost conf template \
                      diff {name}\" shows how they differ, \"gatepost conf template copy --keep {name}\" \
@@ -107,8 +111,7 @@ impl Templates {
         let (name, text) = Self::shipped(name)?;
         let folder = prefix.join(FOLDER);
         let path = folder.join(file(name));
-        let failed =
-            |error: io::Error| format!("writing \"{}\" failed ({error})", path.display());
+        let failed = |error: io::Error| format!("writing \"{}\" failed ({error})", path.display());
         fs::create_dir_all(&folder).map_err(failed)?;
         if !keep {
             if path.exists() {

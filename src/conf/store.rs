@@ -101,7 +101,8 @@ impl Store {
         let folder = self.folder();
         io("making", &folder, fs::create_dir_all(&folder))?;
         let path = folder.join(".lock");
-        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = io("opening", &path, open)?;
         io("locking", &path, file.lock())?;
         Ok(file)

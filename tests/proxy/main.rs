@@ -22,6 +22,7 @@ mod control;
 mod examples;
 mod fail2ban;
 mod fleet;
+mod generations;
 mod header;
 mod hostile;
 mod imap;

@@ -44,7 +44,8 @@ fn a_crash_behind_any_step_leaves_the_old_or_the_new() {
         let mut seen = Vec::new();
         for crash in 0.. {
             let root = tempfile::tempdir().unwrap();
-            let old = had_one.then(|| put(root.path(), "old", 1).map(|_| files("old").all).unwrap());
+            let old =
+                had_one.then(|| put(root.path(), "old", 1).map(|_| files("old").all).unwrap());
             let mut steps = Vec::new();
             let mut watch = |step| {
                 steps.push(step);
@@ -82,7 +83,8 @@ fn what_the_check_refuses_changes_nothing() {
         Err(vec![format!("bad in {}/includes/a:1", folder.display())])
     };
     let go_on = &mut |_| ControlFlow::Continue(());
-    let trouble = Store::at(root.path()).put(&files("new"), "T", 5, &mut refuse, go_on).unwrap_err();
+    let trouble =
+        Store::at(root.path()).put(&files("new"), "T", 5, &mut refuse, go_on).unwrap_err();
     let Trouble::Refused(faults) = trouble else { panic!("{trouble}") };
     // The place that is named can be looked at.
     let place = root.path().join("generations/failed/includes/a");

@@ -81,9 +81,11 @@ fn others(key: &Key) -> Vec<String> {
         Kind::Time { least, .. } => vec![format!("\"{}s\"", (least + 1).max(7))],
         Kind::Bytes { least, .. } => vec![format!("{}", least * 2 + 1024)],
         Kind::Text => one("\"words; of { another \\\" kind\""),
-        Kind::Choice(all) => {
-            all.iter().map(|text| format!("\"{text}\"")).filter(|text| text != key.default).collect()
-        }
+        Kind::Choice(all) => all
+            .iter()
+            .map(|text| format!("\"{text}\""))
+            .filter(|text| text != key.default)
+            .collect(),
         Kind::List(kind) => match **kind {
             Kind::Choice(all) => vec![format!("[\"{}\"]", all[0])],
             Kind::Host | Kind::HostPort => one("[\"other.example.com\"]"),
@@ -146,8 +148,13 @@ fn wrong(root: &Path, text: &str) -> Option<String> {
     };
     let templates = Templates::load(root, None).unwrap();
     let server = settings.servers().next();
-    let wish =
-        Wish { settings: &settings, server, overrides: &[], prefix: root, unknown: Unknown::Refuse };
+    let wish = Wish {
+        settings: &settings,
+        server,
+        overrides: &[],
+        prefix: root,
+        unknown: Unknown::Refuse,
+    };
     let files = match expand(&wish, &templates) {
         Ok(files) => files,
         Err(faults) => return Some(format!("expand: {}", faults.join("\n"))),

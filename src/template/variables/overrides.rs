@@ -39,8 +39,10 @@ pub fn piece(text: &str) -> Piece {
 /// may have them, so this is no error.
 pub fn unknown(overrides: &[(String, String)]) -> Vec<&str> {
     let is_known = |name: &str| {
-        let name =
-            [".set", ".unset", ".said"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let name = [".set", ".unset", ".said"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end))
+            .unwrap_or(name);
         OF_A_DOMAIN.contains(&name)
             || OF_A_SERVER.contains(&name)
             || made().any(|made| made.name == name)

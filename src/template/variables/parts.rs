@@ -150,7 +150,9 @@ fn routes(site: &Site<'_>, kind: &str) -> Piece {
     for (name, domain, of, _) in groups(site) {
         if of == kind {
             let row = match domain {
-                Some(domain) => word(&format!("@{domain}")).and_then(|from| Ok((from, word(&name)?))),
+                Some(domain) => {
+                    word(&format!("@{domain}")).and_then(|from| Ok((from, word(&name)?)))
+                }
                 None => word(&name).map(|to| ("default".to_owned(), to)),
             };
             rows.push(row.map(|(from, to)| format!("    {from} {to};")));
@@ -161,7 +163,8 @@ fn routes(site: &Site<'_>, kind: &str) -> Piece {
     }
     match rows.into_iter().collect::<Result<Vec<_>, String>>() {
         Ok(rows) => {
-            let order = asked(site).map_or_else(String::new, |by| format!("route_order {by} table;\n"));
+            let order =
+                asked(site).map_or_else(String::new, |by| format!("route_order {by} table;\n"));
             Piece::Code(format!("{order}route {{\n{}\n}}", rows.join("\n")))
         }
         Err(why) => Piece::Refused(why),
@@ -275,14 +278,22 @@ pub(super) const MADE: &[Made] = &[
     part("mail.sieve.capabilities.quoted", "Each capability in quotes. Not Zimbra's.", |site| {
         Piece::Words(site.words("mail.sieve.capabilities"))
     }),
-    part("tls.depth", "Of chains of clients' certificates, six at the most. Not Zimbra's.", |site| {
-        let depth = site.data(key("client_certificate_depth")).integer().unwrap_or(6);
-        Piece::Code(depth.min(6).to_string())
+    part(
+        "tls.depth",
+        "Of chains of clients' certificates, six at the most. Not Zimbra's.",
+        |site| {
+            let depth = site.data(key("client_certificate_depth")).integer().unwrap_or(6);
+            Piece::Code(depth.min(6).to_string())
+        },
+    ),
+    part("throttle.failures.address.words", WORDS, |s| {
+        split(s, "throttle.failures.address", "off")
     }),
-    part("throttle.failures.address.words", WORDS, |s| split(s, "throttle.failures.address", "off")),
     part("throttle.failures.prefix.words", WORDS, |s| split(s, "throttle.failures.prefix", "off")),
     part("throttle.failures.user.words", WORDS, |s| split(s, "throttle.failures.user", "off")),
-    part("throttle.failures.attempts.words", WORDS, |s| split(s, "throttle.failures.attempts", "off")),
+    part("throttle.failures.attempts.words", WORDS, |s| {
+        split(s, "throttle.failures.attempts", "off")
+    }),
     part("throttle.failures.whitelist.words", WORDS, |s| {
         split(s, "throttle.failures.whitelist", "none")
     }),

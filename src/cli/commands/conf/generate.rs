@@ -149,13 +149,8 @@ fn try_out(files: &Files, root: &Path, screen: &mut Screen<'_>) -> Done {
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
     }
     let mut check = |folder: &Path| conf::check(root, folder, &files.main);
-    let done = Store::at(&folder).put(
-        files,
-        "dry-run",
-        1,
-        &mut check,
-        &mut |_| ControlFlow::Continue(()),
-    );
+    let done =
+        Store::at(&folder).put(files, "dry-run", 1, &mut check, &mut |_| ControlFlow::Continue(()));
     let _ = std::fs::remove_dir_all(&folder);
     match done {
         Ok(_) => Ok(0),
@@ -251,8 +246,7 @@ pub fn show(effective: bool, place: &Place, file: &SettingsFile, screen: &mut Sc
             None => value.level.word().to_owned(),
         };
         let is_secret = key.is_secret() && !value.data.is_none() && value.line.is_some();
-        let value =
-            if is_secret { "********".to_owned() } else { value.data.toml().to_string() };
+        let value = if is_secret { "********".to_owned() } else { value.data.toml().to_string() };
         all.push(Shown { key: key.name, value, origin });
     }
     if screen.has_json(&all) {

@@ -15,12 +15,7 @@ use crate::settings::{self, At, Draft, Fault, Key, Level, Scope, Settings};
 use file::SettingsFile;
 
 /// Does what is asked of the file below `prefix`, or of the one that is named.
-pub fn run(
-    command: Conf,
-    prefix: &Path,
-    configuration: &Path,
-    screen: &mut Screen<'_>,
-) -> Done {
+pub fn run(command: Conf, prefix: &Path, configuration: &Path, screen: &mut Screen<'_>) -> Done {
     let open = |place: &Place| SettingsFile::at(prefix, place.settings.as_deref());
     match command {
         Conf::Get { key, place } => get(&key, &place, &open(&place), screen),
@@ -34,9 +29,7 @@ pub fn run(
         Conf::History => generate::history(prefix, screen),
         Conf::Diff { from, to } => generate::diff(from, to, prefix, screen),
         Conf::Rollback { number } => generate::rollback(number, prefix, screen),
-        Conf::Show { effective, place } => {
-            generate::show(effective, &place, &open(&place), screen)
-        }
+        Conf::Show { effective, place } => generate::show(effective, &place, &open(&place), screen),
         Conf::Flat(flat) => generate::flat(&flat, prefix, configuration, screen),
         Conf::Template(template) => generate::template(&template, prefix, screen),
         Conf::ImportZimbra { files, dry_run, settings } => {
