@@ -94,7 +94,7 @@ fn a_change_is_made_put_in_force_and_taken_back() {
         format!(
             "upstream.tls.enabled = false\nupstream.imap.servers = [\"{up}\"]\nmail.imap.port = 10143\n\
              mail.imap.starttls = \"off\"\nmail.imaps.enabled = false\nmail.pop3.enabled = false\n\
-             mail.pop3s.enabled = false\nmail.imap.greeting = \"{greeting}\"\n"
+             mail.pop3s.enabled = false\nlog.access.file = \"off\"\nmail.imap.greeting = \"{greeting}\"\n"
         )
     };
     let site = site(&settings("first day"));
@@ -187,13 +187,13 @@ fn zmproxyconfgens_options_are_understood() {
     assert!(strange.contains("gatepost.conf.template:4: unknown variable \"my.own\""), "{strange}");
     site.write(
         "own/gatepost.conf.template",
-        "events { }\nmail { ${my.own} }\nuser root;\nerror_log stderr;\n",
+        "events { }\nmail { max_errors ${my.own}3; }\nuser root;\nerror_log stderr;\n",
     );
     done(&conf(&site, &["gen", "-w", &work, "-t", &own, "--lenient"]));
-    done(&conf(&site, &["gen", "-w", &work, "-t", &own, "-c", "my.own=max_errors 3"]));
+    done(&conf(&site, &["gen", "-w", &work, "-t", &own, "-c", "my.own=1"]));
     let flat =
         run(bin(&site).args(["conf", "flat", "-m", &format!("{work}/current/gatepost.conf")]), "");
-    assert!(flat.out.starts_with("# begin:") && flat.out.contains("mail { }\n"), "{}", flat.said());
+    assert!(flat.out.starts_with("# begin:") && flat.out.contains("max_errors 13;"), "{}", flat.said());
 }
 
 #[test]
