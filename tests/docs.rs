@@ -34,6 +34,12 @@ fn directives_md_lists_every_directive() {
 }
 
 #[test]
+fn settings_md_and_the_shipped_file_list_every_setting() {
+    compare("settings.md", &docs::settings());
+    compare("../conf/settings.toml", &docs::shipped());
+}
+
+#[test]
 fn metrics_md_lists_every_metric() {
     let head = "# Metrics\n\nCut from `src/observe/names.rs`. Shown at `/metrics` of the addresses \
                 that the `metrics` directive names.\n\n";

@@ -357,7 +357,7 @@ pub enum Conf {
     Set {
         #[arg(value_name = "KEY")]
         key: String,
-        #[arg(value_name = "VALUE", required = true, allow_hyphen_values = true)]
+        #[arg(value_name = "VALUE", required = true)]
         values: Vec<String>,
         #[command(flatten)]
         place: Place,

@@ -1,7 +1,7 @@
 //! # settings: what an admin sets
 //!
 //! **For.** One file of values, `conf/settings.toml`, from which templates make the configuration.
-//! Every value that can be set is a [`Key`], in a table of its subject ([`KEYS`]): its type, range,
+//! Every value that can be set is a [`Key`], in a table of its subject ([`all`]): its type, range,
 //! default, description, Zimbra's names for it, the template variables it fills and the directives
 //! it ends in. The file's check, `gatepost conf`, `docs/settings.md`, the shipped file and the
 //! variables are all cut from that one record.
@@ -31,10 +31,9 @@ pub mod zimbra;
 pub use data::Data;
 pub use edit::{Draft, Scope};
 pub use key::{Format, Key, Level, Levels, Variable};
-pub use keys::{KEYS, all, find, near};
-pub use kind::{Kind, Unit, Wrong};
+pub use keys::{all, find, near};
 pub use pages::{markdown, shipped};
-pub use read::{At, Fault, Settings, Value};
+pub use read::{At, Fault, Settings};
 
 /// Where the file is, relative to the prefix.
 pub const FILE: &str = "conf/settings.toml";

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::kind::{Kind, Unit};
 use super::*;
 
 fn parse(text: &str) -> Settings {
@@ -43,7 +44,7 @@ fn every_key_is_in_order() {
         let other = names.iter().find(|other| other.starts_with(&inside));
         assert_eq!(other, None, "{name} is a value and a table");
     }
-    assert_eq!(KEYS.len(), keys::SUBJECTS.len());
+    assert_eq!(keys::KEYS.len(), keys::SUBJECTS.len());
 }
 
 #[test]
@@ -201,5 +202,175 @@ fn each_kind_takes_what_is_right_and_nothing_else() {
             let said = refused.expect_err(&format!("{name} = {text}")).what;
             assert!(said.starts_with("is ") || said.starts_with("has a control"), "{said}");
         }
+    }
+}
+
+/// Comments everywhere, and TOML's ways to write a table.
+const BASES: &[&str] = &[
+    "",
+    "# c1 only this",
+    "# c1\n[global] # c2\n# c3\nmail.imap.port = 1143 # c4\n# c5\nzimbraPop3ProxyBindPort = 1110 # c6\n\n# c7\n\
+     [server.\"MX1.example.com\"] # c8\nmail.imap.port = 2143\n# c9\n[domain.\"example.com\"]\n# c10\n\
+     virtual_hosts = [\"a.example.com\"] # c11\n# c12\n",
+    "# c1\n[global.mail.imap] # c2\nport = 1143 # c3\n# c4\nstarttls = \"on\"\n# c5\n[global.web]\n# c6\nenabled = false\n",
+    "# c1\nglobal.mail = { imap = { port = 1143, starttls = \"on\" } } # c2\nserver = { \"mx1.example.com\" = { mail.imap.port = 3 } }\n# c3\n",
+];
+
+/// Some values of a kind that differ from each other.
+fn samples(kind: &Kind) -> Vec<Data> {
+    let texts = |texts: &[&str]| texts.iter().map(|t| Data::Text((*t).to_owned())).collect();
+    let time = |unit: Unit, count: u64| match unit {
+        Unit::Seconds => Data::Time(std::time::Duration::from_secs(count)),
+        Unit::Milliseconds => Data::Time(std::time::Duration::from_millis(count)),
+    };
+    match kind {
+        Kind::Flag => vec![Data::Flag(true), Data::Flag(false)],
+        Kind::Integer { least, most } => vec![Data::Integer(*least), Data::Integer(*most)],
+        Kind::Port => vec![Data::Integer(1), Data::Integer(65535)],
+        Kind::Time { unit, least, most } => {
+            vec![time(*unit, *least), time(*unit, least + 1), time(*unit, *most)]
+        }
+        Kind::Bytes { least, most } => vec![Data::Bytes(*least), Data::Bytes(*most - 1)],
+        Kind::Text => texts(&["", "# no \"comment\"", "a \\ 'b' é ]", "[global]", "#x = 1"]),
+        Kind::Choice(words) => texts(words),
+        Kind::List(kind) => {
+            let all = samples(kind);
+            vec![Data::List(Vec::new()), Data::List(all.clone()), Data::List(all[..1].to_vec())]
+        }
+        Kind::Host => texts(&["", "mail.example.com", "2001:db8::1"]),
+        Kind::Address => texts(&["192.0.2.1", "2001:db8::1"]),
+        Kind::Network => texts(&["192.0.2.0/24", "::/0"]),
+        Kind::HostPort => texts(&["mx1.example.com:7143", "[::1]:143"]),
+        Kind::Url => texts(&["https://h.example:7072/x?a=b#c"]),
+        Kind::Path => texts(&["tls/a b.crt"]),
+        Kind::SecretFile => texts(&["./x.key", "env:KEY"]),
+    }
+}
+
+/// Each comment of a base, by its number.
+fn comments(text: &str) -> Vec<&str> {
+    let starts = text.match_indices("# c").map(|(start, _)| &text[start..]);
+    starts
+        .map(|rest| rest[2..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap())
+        .collect()
+}
+
+proptest::proptest! {
+    #[test]
+    fn what_is_set_is_there_and_comments_survive_any_change(
+        base in 0..BASES.len() + 1,
+        changes in proptest::collection::vec((0..400_usize, 0..4_usize, 0..9_usize), 1..12),
+    ) {
+        let shipped = shipped();
+        let base = BASES.get(base).copied().unwrap_or(&shipped);
+        let scopes = [
+            Scope::Global,
+            Scope::Server("mx1.example.com".to_owned()),
+            Scope::Server("mx2.example.com".to_owned()),
+            Scope::Domain("example.com".to_owned()),
+        ];
+        let keys: Vec<_> = all().collect();
+        let mut draft = Draft::new(base).unwrap();
+        let mut model = parse(base);
+        for (key, scope, sample) in changes {
+            // The ports are there from the beginning: every other change is of one.
+            let key = if key % 2 == 0 { find("mail.imap.port").unwrap() } else { keys[key % keys.len()] };
+            let scope = &scopes[scope];
+            if !key.levels.has(scope.level()) {
+                continue;
+            }
+            let all = samples(&key.kind);
+            match all.get(sample) {
+                Some(data) => {
+                    draft.set(key, scope, data);
+                    model.assume(key, scope, Some(data.clone()));
+                }
+                None => {
+                    let was = model.own(key, &scope.at()).is_some();
+                    proptest::prop_assert_eq!(draft.unset(key, scope), was, "{}\n{}", key.name, draft.text());
+                    model.assume(key, scope, None);
+                }
+            }
+            let text = draft.text();
+            let now = parse(&text);
+            for scope in &scopes {
+                for key in &keys {
+                    let (is, want) = (now.own(key, &scope.at()), model.own(key, &scope.at()));
+                    proptest::prop_assert_eq!(is, want, "{}\n{}", key.name, &text);
+                }
+            }
+            for comment in comments(base) {
+                proptest::prop_assert!(comments(&text).contains(&comment), "{comment} is lost:\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "[ -~\n]{0,80}|(\\[global\\]\n)?(main\\.workers = [0-9a-z\"\\[]{1,5}\n|#x\n|[a-z.]{1,12} = [0-9\"{}=a]{1,8}\n){0,6}") {
+        hold_for_any(text.as_bytes());
+    }
+}
+
+#[test]
+fn every_key_can_be_set_and_taken_back_in_the_shipped_file() {
+    let shipped = shipped();
+    assert_eq!(parse(&shipped).servers().count(), 0);
+    for key in all() {
+        for data in samples(&key.kind).into_iter().rev().take(1) {
+            let scope = match (key.levels.has(Level::Global), key.levels.has(Level::Server)) {
+                (true, _) => Scope::Global,
+                (false, true) => Scope::Server("mx1.example.com".to_owned()),
+                (false, false) => Scope::Domain("example.com".to_owned()),
+            };
+            let mut draft = Draft::new(&shipped).unwrap();
+            draft.set(key, &scope, &data);
+            let text = draft.text();
+            assert_eq!(parse(&text).own(key, &scope.at()), Some(&data), "{}", key.name);
+            let docs = |text: &str| text.matches(key.doc).count();
+            assert_eq!(docs(&text), docs(&shipped), "{}", key.name);
+            assert!(draft.unset(key, &scope));
+            if scope == Scope::Global {
+                assert_eq!(draft.text(), shipped, "{}", key.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_takes_the_place_of_its_default() {
+    let text = "[global]\n\n# The port.\n#mail.imap.port = 143\n\n# Another.\n";
+    let mut draft = Draft::new(text).unwrap();
+    draft.set(key("mail.imap.port"), &Scope::Global, &Data::Integer(1143));
+    let set = "[global]\n\n# The port.\nmail.imap.port = 1143\n\n# Another.\n";
+    assert_eq!(draft.text(), set);
+    assert!(draft.unset(key("mail.imap.port"), &Scope::Global));
+    assert_eq!(draft.text(), text);
+    let mut draft = Draft::new("[global]\nzimbraImapProxyBindPort = 1 # why\n").unwrap();
+    draft.set(key("mail.imap.port"), &Scope::Global, &Data::Integer(2));
+    assert_eq!(draft.text(), "[global]\nzimbraImapProxyBindPort = 2 # why\n");
+    assert!(draft.unset(key("mail.imap.port"), &Scope::Global));
+    assert_eq!(draft.text(), "[global]\n# why\n");
+}
+
+#[test]
+fn values_are_written_as_templates_have_them() {
+    let list =
+        Data::List(vec![Data::Text("EXPIRE 31 USER".to_owned()), Data::Text("a\"b".to_owned())]);
+    for (data, format, want) in [
+        (Data::Flag(true), Format::Flag, "on"),
+        (Data::Flag(true), Format::Enabler, ""),
+        (Data::Flag(false), Format::Enabler, "#"),
+        (Data::Flag(false), Format::Disabler, ""),
+        (Data::Text(String::new()), Format::Enabler, "#"),
+        (Data::Text("x".to_owned()), Format::Disabler, "#"),
+        (Data::Time(std::time::Duration::from_secs(3600)), Format::Milliseconds, "3600000ms"),
+        (Data::Time(std::time::Duration::from_secs(90)), Format::Seconds, "90s"),
+        (Data::Time(std::time::Duration::from_millis(1500)), Format::Seconds, "1500ms"),
+        (Data::Integer(8), Format::Integer, "8"),
+        (Data::Bytes(10 << 20), Format::Bytes, "10m"),
+        (list.clone(), Format::List, "EXPIRE 31 USER a\"b"),
+        (list, Format::Words, " \"EXPIRE 31 USER\" \"a\\\"b\""),
+    ] {
+        assert_eq!(data.formatted(format), want, "{data:?}");
     }
 }

@@ -1,9 +1,11 @@
 //! What is kept of routes: the memcached servers that gateposts share, and the process's own cache.
 
 use super::*;
+use crate::settings::Levels;
 
 pub static KEYS: &[Key] = &[
     Key::new("memcache.servers", SERVERS, "[]", "The memcached servers that all gateposts share; none are those with `memcache.here`.")
+        .at(Levels::GLOBAL)
         .ends_in(&["servers", "server"]),
     Key::new("memcache.here", Kind::Flag, "false", "Whether this server has a memcached for the others.")
         .ends_in(&["servers"]),
@@ -26,8 +28,10 @@ pub static KEYS: &[Key] = &[
         .fills(vars![("memcache.ttl", Milliseconds)])
         .ends_in(&["ttl"]),
     Key::new("memcache.format", Kind::Choice(&["zimbra", "gatepost"]), "\"zimbra\"", "How routes are kept there: as Zimbra's proxy does, to share its cache, or sealed.")
+        .at(Levels::GLOBAL)
         .ends_in(&["format"]),
     Key::new("memcache.key", Kind::SecretFile, "\"\"", "The file with the secret that what is kept is sealed by.")
+        .at(Levels::GLOBAL)
         .ends_in(&["key"]),
     Key::new("memcache.connections", integer(1, 1024), "16", "How many connections a worker may have to one memcached.")
         .ends_in(&["connections"]),

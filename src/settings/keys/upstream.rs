@@ -41,6 +41,7 @@ pub static KEYS: &[Key] = &[
     Key::new("upstream.tls.starttls", Kind::Flag, "false", "Whether TLS towards upstreams begins by STARTTLS rather than from the first byte on.")
         .ends_in(&["proxy_ssl"]),
     Key::new("upstream.tls.verify", Kind::Flag, "true", "Whether an upstream must show a certificate that is trusted and made out to its name. Zimbra's proxy takes any.")
+        .fills(vars![("upstream.tls.unverified", Disabler)])
         .ends_in(&["proxy_ssl_verify"]),
     Key::new("upstream.tls.ca", Kind::Path, "\"\"", "The PEM file with the certificates that upstreams' are trusted by; empty is the system's.")
         .ends_in(&["proxy_ssl_trusted_certificate"]),

@@ -7,4 +7,7 @@ mod dump;
 mod plan;
 
 pub use dump::{Entry, Of, hold_for_any, read};
-pub use plan::{File, Left, Plan, Taken, plan};
+pub use plan::{Plan, plan};
+
+#[cfg(test)]
+mod tests;

@@ -124,9 +124,8 @@ impl Work<'_> {
             }
             return;
         }
-        let is_name = |alias: &&str| alias.eq_ignore_ascii_case(attribute);
-        let Some(key) = keys::all().find(|key| key.aliases.iter().any(|alias| is_name(&alias)))
-        else {
+        let is_name = |alias: &&'static str| alias.eq_ignore_ascii_case(attribute);
+        let Some(key) = keys::all().find(|key| key.aliases.iter().any(is_name)) else {
             let is_ours = OURS.iter().any(|start| {
                 attribute.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start))
             });
