@@ -54,6 +54,7 @@ pub mod testing {
             (b'm', crate::boot::hold_for_any),
             (b'n', crate::tls::names::hold_for_any),
             (b'p', crate::tls::pem::hold_for_any),
+            (b'C', crate::tls::certs::facts::hold_for_any),
             (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
             (b'f', crate::observe::format::hold_for_any),
@@ -97,6 +98,7 @@ pub mod testing {
             (b'm', crate::memcached::hold_for_any),
             (b'G', crate::route::health::hold_for_any),
             (b'J', crate::admin::api::hold_for_any),
+            (b'B', crate::admin::hold_token_for_any),
         ];
 
         /// Whole dialogues, and what a lookup says of a login.

@@ -29,6 +29,8 @@ pub enum Routes {
     #[default]
     Table,
     TableAndId,
+    /// As the next, and beside it one that takes questions and answers none.
+    HandlerAndHang,
     /// The mock's handler, which is asked as Zimbra's is.
     Handler,
     /// A row that fits everybody, and an upstream of two servers that keeps a user at one of them.
@@ -43,6 +45,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("gatepost-throttled", "throttles at their defaults, for loopback too"),
     ("gatepost-strangers", "the same, and nobody is known at an address"),
     ("gatepost-lookup", "asks a lookup handler at each login"),
+    ("gatepost-hang", "asks one of two handlers at each login, one of which hangs"),
     ("gatepost-hit", "finds what the handler said in the process"),
     ("gatepost-shared", "finds it in memcached, having room for 200 routes itself"),
     ("gatepost-sticky", "`sticky on` over two servers, leases in memcached"),
@@ -69,6 +72,9 @@ impl Setup {
             "gatepost-throttled" => by_table(COUNTED),
             "gatepost-strangers" => by_table(&format!("{COUNTED} login_known 0;")),
             "gatepost-lookup" => by_handler("route_cache off;"),
+            "gatepost-hang" => {
+                Self { routes: Routes::HandlerAndHang, ..by_handler("route_cache off;") }
+            }
             // Room for the million of route-memory.
             "gatepost-hit" => by_handler("route_cache on size=512m;"),
             "gatepost-shared" => Self { memcached: true, ..by_handler("route_cache on size=64k;") },
@@ -143,7 +149,7 @@ mail {{
 
 impl Routes {
     fn written(self, around: &Surroundings) -> String {
-        let Surroundings { mock, mock_twin, handler, .. } = around;
+        let Surroundings { mock, mock_twin, handler, hanging, .. } = around;
         let table = |id: &str| {
             format!(
                 "route {{ default mock; }}
@@ -156,6 +162,14 @@ impl Routes {
             Self::Handler => format!(
                 "proxy_issue_imap_id off;
     lookup mock {{ protocol nle; handler http://127.0.0.1:{handler}; }}"
+            ),
+            Self::HandlerAndHang => format!(
+                "proxy_issue_imap_id off;
+    lookup mock {{
+        protocol nle;
+        handler http://127.0.0.1:{hanging};
+        handler http://127.0.0.1:{handler};
+    }}"
             ),
             Self::Sticky => format!(
                 "route {{ default mock; }}

@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::{Result, submission, tls};
 
+/// No login shall take longer.
+const LATE: Duration = Duration::from_secs(1);
 /// How much of a message is taken at once.
 const GULP: usize = 256 << 10;
 /// How many idle sessions log in at the same time.
@@ -46,6 +48,9 @@ pub struct Args {
     /// End after so many seconds
     #[arg(long)]
     pub seconds: Option<f64>,
+    /// Begin so many logins a second, however many are still going on (`open`)
+    #[arg(long, default_value_t = 1_000.0)]
+    pub rate: f64,
     /// So many users take turns
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
@@ -61,6 +66,8 @@ pub struct Args {
 pub enum Work {
     /// Connect, log in, log out
     Login,
+    /// As that, at a rate that does not wait for answers; all is timed from when it was to begin
+    Open,
     /// Connect, shake hands, hear the greeting, leave
     Handshake,
     /// Fetch a message of 1 MiB, again and again
@@ -101,20 +108,50 @@ pub async fn run(args: Args) -> Result<()> {
     LocalSet::new().run_until(play(Rc::clone(&crowd))).await?;
     let mut took = crowd.took.take();
     took.sort_unstable();
-    let middle = took.get(took.len() / 2).copied().unwrap_or_default();
+    let within = |part: usize| took.get(took.len() * part / 100).copied().unwrap_or_default();
     writeln!(
         std::io::stdout(),
-        "done={} bytes={} resumed={} seconds={:.3} p50={:.6}",
+        "done={} bytes={} resumed={} seconds={:.3} p50={:.6} p99={:.6} most={:.6} late={}",
         crowd.done.get(),
         crowd.bytes.get(),
         crowd.resumed.get(),
         began.elapsed().as_secs_f64(),
-        middle.as_secs_f64(),
+        within(50).as_secs_f64(),
+        within(99).as_secs_f64(),
+        took.last().copied().unwrap_or_default().as_secs_f64(),
+        took.iter().filter(|took| **took > LATE).count(),
     )?;
     Ok(())
 }
 
+/// An open loop: each login begins when it is due, whatever has become of those before.
+async fn open(crowd: Rc<Crowd>) -> Result<()> {
+    let mut all = JoinSet::new();
+    let (began, pace) = (Instant::now(), 1.0 / crowd.args.rate.max(1.0));
+    while let Some(turn) = crowd.next() {
+        let due = began + Duration::from_secs_f64(pace * turn as f64);
+        tokio::time::sleep_until(due.into()).await;
+        let crowd = Rc::clone(&crowd);
+        all.spawn_local(async move {
+            let mut session = Session::open(&crowd, None).await?;
+            session.log_in(turn % crowd.args.users).await?;
+            crowd.did(due, 0);
+            session.log_out().await
+        });
+        while let Some(ended) = all.try_join_next() {
+            ended??;
+        }
+    }
+    while let Some(ended) = all.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
 async fn play(crowd: Rc<Crowd>) -> Result<()> {
+    if crowd.args.work == Work::Open {
+        return open(crowd).await;
+    }
     let idle = crowd.args.work == Work::Idle;
     let clients = if idle { AT_ONCE } else { crowd.args.clients };
     let mut all = JoinSet::new();
@@ -164,7 +201,7 @@ async fn client(crowd: Rc<Crowd>) -> Result<Vec<Session>> {
         }
         match crowd.args.work {
             Work::Login => session.log_out().await?,
-            Work::Handshake | Work::Submit => {}
+            Work::Handshake | Work::Submit | Work::Open => {}
             Work::Noop => session.again(&crowd, Session::noop).await?,
             Work::Fetch => session.again(&crowd, Session::fetch).await?,
             Work::Idle => held.push(session),

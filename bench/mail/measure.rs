@@ -33,12 +33,18 @@ pub enum Unit {
     KibPerSession,
     BytesPerRoute,
     MsLatency,
+    MsSlowest,
 }
 
 impl Unit {
     /// Memory that other work has left behind would bend it.
     pub const fn is_memory(self) -> bool {
         matches!(self, Self::KibPerSession | Self::BytesPerRoute)
+    }
+
+    /// It is read off the clock and costs no work of its own.
+    pub const fn is_clock(self) -> bool {
+        matches!(self, Self::MsLatency | Self::MsSlowest)
     }
 }
 
@@ -112,10 +118,12 @@ const USERS: u64 = 1_000;
 /// So many that a gatepost with room for 200 routes does not know them.
 const MANY: u64 = 16_000;
 const MILLION: u64 = 1_000_000;
+/// Logins that begin each second where they wait for no others.
+const RATE: u64 = 1_000;
 
 use Bound::{Count, Seconds};
 use Unit::{
-    BytesPerRoute, KibPerSession, MsLatency, MsPerLogin, MsPerMessage, SecondsPerGb,
+    BytesPerRoute, KibPerSession, MsLatency, MsPerLogin, MsPerMessage, MsSlowest, SecondsPerGb,
     UsPerHandshake, UsPerRoundTrip,
 };
 
@@ -151,6 +159,12 @@ pub const ALL: &[Measure] = &[
         MILLION,
         WarmUp { count: MANY, users: USERS },
     ),
+    // 1,000 logins a second, each of another user, while one of two handlers hangs (gatepost-hang).
+    Measure {
+        users: MANY,
+        on_demand: true,
+        ..row("lookup-hang", MsSlowest, None, "open", RATE, Seconds(10.0))
+    },
 ];
 
 impl Measure {
@@ -161,7 +175,8 @@ impl Measure {
             Count(count) => Count(count / 8),
             Seconds(_) => Seconds(0.5),
         };
-        Self { bound, ..self }
+        let clients = if matches!(self.unit, MsSlowest) { self.clients / 8 } else { self.clients };
+        Self { bound, clients, ..self }
     }
 
     /// What is played before it and does not count.
@@ -190,7 +205,11 @@ impl Measure {
         let mut line =
             vec!["load".to_owned(), self.work.to_owned(), "--to".to_owned(), at.to_string()];
         let mut say = |name: &str, value: String| line.extend([name.to_owned(), value]);
-        say("--clients", self.clients.to_string());
+        match self.unit {
+            // So many a second.
+            MsSlowest => say("--rate", self.clients.to_string()),
+            _ => say("--clients", self.clients.to_string()),
+        }
         say("--users", self.users.to_string());
         match self.bound {
             Count(count) => say("--count", count.to_string()),
@@ -202,6 +221,18 @@ impl Measure {
         line.extend(self.resume.then(|| "--resume".to_owned()));
         line.extend(post_quantum.then(|| "--post-quantum".to_owned()));
         line
+    }
+
+    /// What else there is to say of it.
+    pub fn told(&self, did: &Did) -> Option<String> {
+        let Did { done, p50, p99, most, late, .. } = did;
+        let [p50, p99, most] = [p50, p99, most].map(|time| time * 1e3);
+        (self.unit == MsSlowest).then(|| {
+            format!(
+                "{done} logins, half within {p50:.1} ms, 99 % within {p99:.1} ms, the slowest \
+                 {most:.1} ms; {late} slower than 1 s. "
+            )
+        })
     }
 
     /// Lets the clients loose on `peer` and says what it cost in the measure's unit.
@@ -216,6 +247,10 @@ impl Measure {
                 sleep(SETTLED).await;
                 let more = spent::pss(pid)?.saturating_sub(before);
                 Ok(Figure { cost: (more * 1024) as f64 / did.done, did })
+            }
+            MsSlowest => {
+                let did = play(bench, load, self.longest()).await?;
+                Ok(Figure { cost: did.most * 1e3, did })
             }
             MsLatency => {
                 let did = play(bench, load, self.longest()).await?;
@@ -236,7 +271,7 @@ impl Measure {
             MsPerLogin | MsPerMessage => cost * 1e3 / did.done,
             SecondsPerGb => cost * 1e9 / did.bytes,
             UsPerRoundTrip | UsPerHandshake => cost * 1e6 / did.done,
-            KibPerSession | BytesPerRoute | MsLatency => cost,
+            KibPerSession | BytesPerRoute | MsLatency | MsSlowest => cost,
         }
     }
 
@@ -278,6 +313,10 @@ pub struct Did {
     /// On the clock.
     pub seconds: f64,
     pub p50: f64,
+    pub p99: f64,
+    pub most: f64,
+    /// How many took longer than a second.
+    pub late: f64,
 }
 
 fn start(bench: &Path, load: &[String]) -> Result<Child> {
@@ -321,5 +360,8 @@ async fn finish(
         bytes: word("bytes")?,
         seconds: word("seconds")?,
         p50: word("p50")?,
+        p99: word("p99")?,
+        most: word("most")?,
+        late: word("late")?,
     })
 }

@@ -54,6 +54,9 @@ pub struct Args {
     /// Where auth_http and Zimbra's lookup are answered with the address of --imap
     #[arg(long)]
     auth: Option<SocketAddr>,
+    /// Where lookups are accepted and never answered
+    #[arg(long)]
+    hang: Option<SocketAddr>,
     /// What a client hears first
     #[arg(long, default_value_t = format!("* OK [{CAPABILITY}] ready"))]
     greeting: String,
@@ -64,6 +67,7 @@ enum Speaks {
     Imap(Rc<str>),
     Imaps(Rc<str>, tokio_rustls::TlsAcceptor),
     Auth(Rc<str>),
+    Nothing,
     Smtp,
     Smtps(tokio_rustls::TlsAcceptor),
 }
@@ -89,6 +93,7 @@ pub async fn serve(args: Args) -> Result<()> {
         );
         listeners.push((at, Speaks::Auth(answer.into())));
     }
+    listeners.extend(args.hang.map(|at| (at, Speaks::Nothing)));
     let all = LocalSet::new();
     for (at, speaks) in listeners {
         let listener = listen(at)?;
@@ -123,6 +128,7 @@ async fn serve_one(stream: TcpStream, speaks: Speaks) {
     let _ = match speaks {
         Speaks::Imap(greeting) => imap(stream, &greeting).await,
         Speaks::Auth(answer) => auth(stream, &answer).await,
+        Speaks::Nothing => hang(stream).await,
         Speaks::Smtp => submission::serve(stream).await,
         Speaks::Smtps(acceptor) => match acceptor.accept(stream).await {
             Ok(stream) => Box::pin(submission::serve(stream)).await,
@@ -133,6 +139,13 @@ async fn serve_one(stream: TcpStream, speaks: Speaks) {
             Err(error) => Err(error),
         },
     };
+}
+
+/// Takes all that is said and answers none of it.
+async fn hang(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut heard = [0; 1024];
+    while stream.read(&mut heard).await? > 0 {}
+    Ok(())
 }
 
 async fn imap<S: AsyncRead + AsyncWrite + Unpin>(

@@ -45,6 +45,8 @@ pub struct Surroundings {
     pub mock_smtp: u16,
     /// Where it answers lookups.
     pub handler: u16,
+    /// Where it takes lookups and answers none.
+    pub hanging: u16,
     /// nginx asks it as well; nginx answers itself without it.
     pub auth_by_mock: bool,
     /// This program.
@@ -326,6 +328,7 @@ fn mock_line(around: &Surroundings, ports: &Ports, alone: bool) -> Vec<String> {
     if !alone {
         say("--twin", local(around.mock_twin).to_string());
         say("--auth", local(around.handler).to_string());
+        say("--hang", local(around.hanging).to_string());
     }
     if let Some(greeting) = &around.greeting {
         say("--greeting", greeting.clone());

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use crate::gatepost::{self, Setup};
-use crate::measure::{self, Did, Figure, Measure, Unit};
+use crate::measure::{self, Did, Figure, Measure};
 use crate::peers::{Kind, Peer, Surroundings, free_port};
 use crate::{Result, counted, syscalls, table, tls};
 
@@ -19,11 +19,11 @@ pub struct Args {
     #[arg(long)]
     quick: bool,
     /// Measure only these; the beginning of a name takes all that begin so (login, fetch-tls, noop, handshake, idle, …).
-    /// `route-login` and `route-memory` are measured only if they are asked for
+    /// `route-login`, `route-memory` and `lookup-hang` are measured only if they are asked for
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Who is measured: direct, nginx, nginx-64k, gatepost, and others of the same program that are set up otherwise:
-    /// gatepost-id, -unthrottled, -throttled, -strangers, -lookup, -hit, -shared, -sticky
+    /// gatepost-id, -unthrottled, -throttled, -strangers, -lookup, -hang, -hit, -shared, -sticky
     #[arg(long, value_delimiter = ',', default_value = "direct,nginx,gatepost")]
     peers: Vec<String>,
     /// The program to measure
@@ -75,6 +75,7 @@ pub async fn run(args: Args) -> Result<()> {
         mock_twin: free_port()?,
         mock_smtp: free_port()?,
         handler: free_port()?,
+        hanging: free_port()?,
         auth_by_mock: args.auth_by_mock,
         bench: std::env::current_exe()?,
         greeting: args.greeting.clone(),
@@ -198,7 +199,8 @@ async fn one(
         measure.take(peer, &around.bench, &load).await?
     };
     let Did { done, .. } = figure.did;
-    Ok((figure, counted::shares(&before, &counts(peer).await?, done)))
+    let shares = counted::shares(&before, &counts(peer).await?, done);
+    Ok((figure, measure.told(&figure.did).into_iter().chain([shares]).collect()))
 }
 
 async fn counts(peer: &Peer) -> Result<counted::Counts> {
@@ -224,8 +226,7 @@ fn chosen(args: &Args) -> Result<Vec<Measure>> {
         named || (args.only.is_empty() && !one.on_demand)
     };
     // Nothing happens in an idle session, and a lone client's wait is no call.
-    let counts =
-        |one: &&Measure| !args.syscalls || !(one.unit.is_memory() || one.unit == Unit::MsLatency);
+    let counts = |one: &&Measure| !args.syscalls || !(one.unit.is_memory() || one.unit.is_clock());
     let quick = |one: &Measure| if args.quick || args.syscalls { one.quick() } else { *one };
     Ok(measure::ALL.iter().filter(wanted).filter(counts).map(quick).collect())
 }

@@ -161,6 +161,7 @@ fn unit(unit: Unit, calls: bool) -> &'static str {
         Unit::KibPerSession => "KiB PSS/session",
         Unit::BytesPerRoute => "B PSS/route",
         Unit::MsLatency => "ms wall, p50",
+        Unit::MsSlowest => "ms wall, slowest",
     }
 }
 

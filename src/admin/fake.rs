@@ -261,6 +261,8 @@ impl Ops for Fake {
             last: Some(LastAnswer { result: "ok".into(), at: ago(2), ms: 3.25 }),
             asked: 1000,
             errors: 0,
+            failures_in_row: 0,
+            in_flight: 2,
             last_error: None,
             next_try: None,
             p50_ms: Some(2.0),
@@ -270,6 +272,8 @@ impl Ops for Fake {
         let bad = Handler {
             state: HandlerState::SetAside,
             errors: 17,
+            failures_in_row: 3,
+            in_flight: 0,
             last_error: text("timed out"),
             next_try: Some(ago(-40)),
             last: None,

@@ -8,6 +8,7 @@ use hyper::header::{HOST, ORIGIN};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 
 use super::api::Problem;
+use super::token::Token;
 use crate::http::server::Peer;
 
 /// What a listener lets be done.
@@ -18,6 +19,15 @@ pub enum Access {
     /// Questions only.
     Read,
     Full,
+}
+
+/// What a listener lets whom do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    pub access: Access,
+    pub callers: Callers,
+    /// What everybody must show who asks for anything there.
+    pub token: Option<Token>,
 }
 
 /// Who may ask over a unix socket, besides root and the user that gatepost runs as.

@@ -15,6 +15,8 @@
 //!   answered `forbidden`, whatever the file's mode.
 //! - A request is bounded (8 KiB of head, [`api::MAX_BODY`] of body), and so is its answer
 //!   ([`calls::MAX_ANSWER`]) and the time for it. No text in it has a control character.
+//! - Where a listener has a token, nothing is answered to who does not show it; the answer takes no
+//!   longer for one that is nearly right.
 //! - A web page cannot make its reader's browser ask: the host must be an address or `localhost`, and
 //!   no `Origin` may be named.
 //! - No answer holds a password.
@@ -35,11 +37,13 @@ pub mod nle;
 mod ops;
 mod server;
 pub mod socket;
+mod token;
 
 pub use client::{Client, Error as ClientError};
-pub use gate::{Access, Callers};
+pub use gate::{Access, Entry};
 pub use ops::{Ops, Reply};
 pub use server::{Api, serve};
+pub use token::{Token, hold_for_any as hold_token_for_any};
 
 #[cfg(test)]
 mod tests;

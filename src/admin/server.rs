@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, StatusCode};
 
 use super::api::{Asked, MAX_BODY, Problem};
 use super::calls;
-use super::gate::{Access, Callers, refuse_browsers};
+use super::gate::{Access, Callers, Entry, refuse_browsers};
 use super::ops::Ops;
+use super::token::Shown;
 use crate::http::server::{self, Answer, Limits, Pages, Request};
 use crate::net::accept::Leave;
 use crate::net::halt::{self, Trigger};
@@ -19,26 +20,39 @@ use crate::observe::{Level, Log, tasks};
 #[derive(Clone)]
 pub struct Api {
     ops: Arc<dyn Ops>,
-    access: Access,
-    callers: Callers,
+    entry: Entry,
 }
 
 impl Api {
-    pub fn new(ops: Arc<dyn Ops>, access: Access, callers: Callers) -> Self {
-        Self { ops, access, callers }
+    pub fn new(ops: Arc<dyn Ops>, entry: Entry) -> Self {
+        Self { ops, entry }
+    }
+
+    /// What who does not show the listener's token is told, whatever is asked for; none for all
+    /// others.
+    pub fn bar(&self, headers: &HeaderMap) -> Option<Answer> {
+        // RFC 6750 §3: who shows nothing is told no error.
+        let challenge = match self.entry.token.as_ref()?.shown(headers) {
+            Shown::Right => return None,
+            Shown::Wrong => "Bearer realm=\"gatepost\", error=\"invalid_token\"",
+            Shown::Nothing => "Bearer realm=\"gatepost\"",
+        };
+        let mut answer = told(&Problem::unauthorized());
+        answer.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        Some(answer)
     }
 
     /// Whether a path is the API's, if it is offered here at all.
     pub fn has(&self, path: &str) -> bool {
-        self.access != Access::Off && (path == "/v1" || path.starts_with("/v1/"))
+        self.entry.access != Access::Off && (path == "/v1" || path.starts_with("/v1/"))
     }
 
     async fn call(&self, request: Request) -> Result<bytes::Bytes, Problem> {
-        self.callers.admit(request.peer)?;
+        self.entry.callers.admit(request.peer)?;
         refuse_browsers(&request.headers)?;
         let call = calls::find(&request.method, &request.path)?;
         let asked = if call.is_post {
-            if self.access != Access::Full {
+            if self.entry.access != Access::Full {
                 return Err(Problem::read_only());
             }
             if !request.query.is_empty() {
@@ -60,10 +74,13 @@ impl Api {
 
 impl Pages for Api {
     fn most_body(&self) -> usize {
-        if self.access == Access::Full { MAX_BODY } else { 0 }
+        if self.entry.access == Access::Full { MAX_BODY } else { 0 }
     }
 
     async fn answer(&self, request: Request) -> Answer {
+        if let Some(barred) = self.bar(&request.headers) {
+            return barred;
+        }
         let path = request.path.clone();
         match self.call(request).await {
             Ok(body) => json(StatusCode::OK, body),
@@ -79,7 +96,7 @@ impl Pages for Api {
 
     fn refuse(&self, status: StatusCode) -> Answer {
         // A body is not read where nothing may be told: that it is too long is not what is wrong.
-        let is_told = status == StatusCode::PAYLOAD_TOO_LARGE && self.access != Access::Full;
+        let is_told = status == StatusCode::PAYLOAD_TOO_LARGE && self.entry.access != Access::Full;
         told(&if is_told { Problem::read_only().with(status) } else { Problem::unread(status) })
     }
 }
@@ -104,7 +121,7 @@ fn json(status: StatusCode, body: bytes::Bytes) -> Answer {
 /// Answers at the control socket, in the runtime that is current, until the trigger fires.
 pub fn serve(socket: Socket, ops: Arc<dyn Ops>, callers: Callers, log: &Log) -> Trigger<Leave> {
     let (trigger, stop) = halt::halt();
-    let api = Arc::new(Api::new(ops, Access::Full, callers));
+    let api = Arc::new(Api::new(ops, Entry { access: Access::Full, callers, token: None }));
     let log = log.clone();
     tasks::spawn("control", async move {
         let notices = log.clone();

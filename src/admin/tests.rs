@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::api::{Kicked, MAX_BODY, Nothing, Status, UserAsk};
 use super::directives::Settings;
 use super::fake::Fake;
-use super::gate::{Access, Callers};
+use super::gate::{Access, Callers, Entry};
 use super::server::Api;
 use super::socket::{Control, Error};
 use super::{Client, ClientError, calls, serve};
@@ -36,7 +36,7 @@ fn request(method: &str, path: &str, query: &str, body: &str) -> Request {
 }
 
 fn api(access: Access) -> Api {
-    Api::new(Arc::new(Fake::default()), access, Callers::default())
+    Api::new(Arc::new(Fake::default()), Entry { access, ..Entry::default() })
 }
 
 async fn asked(access: Access, request: Request) -> (u16, String, Option<&'static str>) {

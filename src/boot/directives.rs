@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::privilege::Identity;
 use super::{Options, registry};
-use crate::admin::Access;
 use crate::admin::directives as control;
-use crate::config::{self, Block, Directive, EVENTS, MAIL, MAIN, SERVER, Takes};
+use crate::admin::{Access, Entry, Token};
+use crate::config::{self, Block, Directive, EVENTS, MAIL, MAIN, SERVER, Statement, Takes};
 use crate::net::listen::{self, Listen};
 
 const ONCE: Directive = Directive {
@@ -264,14 +264,27 @@ pub const DIRECTIVES: &[Directive] = &[
         ..ONCE
     },
     Directive {
+        name: "certificate_hook",
+        takes: Takes::Args(1, 1),
+        doc: "A program that is run 30, 14, 7, 3 and 1 days before a certificate in use ends, and at \
+              its end; after a start once for each that has come so far. Its arguments are the \
+              certificate's first name, the days that are left (below 0 when it has ended) and its \
+              file. It has no environment but `PATH`, 30 seconds, and the rights of `user`; one runs \
+              after the other. Relative to the prefix. See [certificates.md](certificates.md).",
+        ..ONCE
+    },
+    Directive {
         name: "metrics",
-        takes: Takes::Args(1, 2),
+        takes: Takes::Args(1, 3),
         repeats: true,
         doc: "An address and port, or `unix:PATH`, where figures are shown over HTTP: `/metrics` for \
               Prometheus, `/stub_status` in nginx's form. With `api=read` it answers questions about \
               the running gatepost, too, and with `api=full` it does what the control socket does \
-              ([control.md](control.md)); `api=off` is the default. It has no access control of its \
-              own: whoever reaches the address is answered, on loopback every user of this machine. The API answers only requests whose `Host` is an address or \
+              ([control.md](control.md)); `api=off` is the default. Whoever \
+              reaches the address is answered, on loopback every user of this machine, unless there is a \
+              `secret=FILE`: then nothing is shown, figures included, to who does not send the file's one line (16 visible \
+              ASCII characters or more) as `Authorization: Bearer`. The file must be its owner's alone; it \
+              is read at start and reload. With `api=full` an address that is not of loopback must have one. The API answers only requests whose `Host` is an address or \
               `localhost` and that name no `Origin`, so that no web page can ask; at a `unix:` path \
               it answers only whom the control socket answers.",
         ..ONCE
@@ -295,9 +308,11 @@ pub struct Settings {
     pub open_files: Option<u64>,
     pub shutdown_timeout: Option<Duration>,
     pub worker_connections: usize,
+    pub certificate_hook: Option<PathBuf>,
     pub metrics: Vec<Listen>,
-    /// What the API does at those, in their order.
-    pub api: Vec<Access>,
+    /// What is let be done at those, in their order, and by whom: who may ask at a socket is the
+    /// control socket's to say.
+    pub api: Vec<Entry>,
     pub control: control::Settings,
     /// What is there for nginx's sake and has no effect, one note each.
     pub notes: Vec<String>,
@@ -313,6 +328,7 @@ impl Default for Settings {
             open_files: None,
             shutdown_timeout: None,
             worker_connections: 16384,
+            certificate_hook: None,
             metrics: Vec::new(),
             api: Vec::new(),
             control: control::Settings::beside(Path::new("/run/gatepost.pid")),
@@ -347,6 +363,7 @@ impl Settings {
         let notes = notes(main, &metrics, &api);
         Self {
             daemon: main.flag("daemon").unwrap_or(default.daemon),
+            certificate_hook: main.path("certificate_hook"),
             control: control::Settings::read(main, &pid),
             pid,
             user: user(main),
@@ -361,7 +378,7 @@ impl Settings {
     }
 }
 
-fn notes(main: &Block, shown: &[Listen], api: &[Access]) -> Vec<String> {
+fn notes(main: &Block, shown: &[Listen], api: &[Entry]) -> Vec<String> {
     let modules = main.all("load_module").into_iter();
     let modules = modules
         .map(|at| format!("\"load_module {}\" has no effect: all is built in", at.args()[0]));
@@ -372,10 +389,9 @@ fn notes(main: &Block, shown: &[Listen], api: &[Access]) -> Vec<String> {
             notes.push(format!("\"{name}\" has no effect: the service manager sees to that"));
         }
     }
-    for (listen, access) in shown.iter().zip(api) {
-        if *access != Access::Off && listen.endpoint.ip().is_some_and(|ip| !ip.is_loopback()) {
-            let words =
-                "whoever reaches it is answered, and may steer gatepost if it says \"api=full\"";
+    for (listen, entry) in shown.iter().zip(api) {
+        if entry.access != Access::Off && entry.token.is_none() && is_far(listen) {
+            let words = "whoever reaches it is answered, and learns who is logged in";
             notes.push(format!("\"metrics {}\": {words}", listen.endpoint));
         }
     }
@@ -394,31 +410,64 @@ fn user(main: &Block) -> Option<Identity> {
     }
 }
 
-fn metrics(main: &Block) -> (Vec<Listen>, Vec<Access>) {
+/// Others than this machine's users may reach it.
+fn is_far(listen: &Listen) -> bool {
+    listen.endpoint.ip().is_some_and(|ip| !ip.to_canonical().is_loopback())
+}
+
+fn metrics(main: &Block) -> (Vec<Listen>, Vec<Entry>) {
     let (mut listens, mut api, mut room) = (Vec::new(), Vec::new(), listen::MOST);
     for at in main.all("metrics") {
-        let access = match at.arg(1) {
-            None | Some("api=off") => Access::Off,
-            Some("api=read") => Access::Read,
-            Some("api=full") => Access::Full,
-            Some(other) => {
-                let words = "it must be \"api=off\", \"api=read\" or \"api=full\"";
-                main.fault(
-                    at,
-                    format!("invalid parameter \"{other}\" in \"metrics\" directive, {words}"),
-                );
-                Access::Off
-            }
-        };
+        let entry = entry(main, at);
         match Listen::parse_within(&[&at.args()[0]], &mut room) {
             Ok(parsed) => {
-                api.resize(api.len() + parsed.len(), access);
+                let is_open = entry.access == Access::Full && entry.token.is_none();
+                // What is wrong with a secret has been told.
+                let is_told = at.args().iter().any(|arg| arg.starts_with("secret="));
+                if let Some(listen) = parsed.iter().find(|one| is_open && !is_told && is_far(one)) {
+                    let words = format!(
+                        "\"metrics {}\" with \"api=full\" would let everybody steer gatepost who \
+                         reaches that address: say \"secret=FILE\", \"api=read\" or an address of \
+                         loopback",
+                        listen.endpoint
+                    );
+                    main.fault(at, words);
+                }
+                api.resize(api.len() + parsed.len(), entry);
                 listens.extend(parsed);
             }
             Err(error) => main.fault(at, error.replace("\"listen\"", "\"metrics\"")),
         }
     }
     (listens, api)
+}
+
+/// What `metrics` says behind its address.
+fn entry(main: &Block, at: &Statement) -> Entry {
+    let mut entry = Entry::default();
+    for arg in &at.args()[1..] {
+        match arg.split_once('=') {
+            Some(("api", "off")) => entry.access = Access::Off,
+            Some(("api", "read")) => entry.access = Access::Read,
+            Some(("api", "full")) => entry.access = Access::Full,
+            Some(("secret", file)) if !file.is_empty() => {
+                match Token::read(&main.shared().conf_dir.join(file)) {
+                    Ok(token) => entry.token = Some(token),
+                    Err(error) => {
+                        main.fault(at, format!("\"{file}\" is no secret for \"metrics\": {error}"))
+                    }
+                }
+            }
+            _ => {
+                let words = "it must be \"api=off\", \"api=read\", \"api=full\" or \"secret=FILE\"";
+                main.fault(
+                    at,
+                    format!("invalid parameter \"{arg}\" in \"metrics\" directive, {words}"),
+                );
+            }
+        }
+    }
+    entry
 }
 
 /// Where a gatepost with this configuration is asked and told. Only what stands outside of `mail` is
@@ -433,4 +482,55 @@ pub fn control_socket(options: &Options) -> Result<Option<PathBuf>, Vec<String>>
     let main = tree.root();
     let pid = main.path("pid").unwrap_or(Settings::default().pid);
     Ok(control::Settings::read(main, &pid).path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn read(args: &str) -> (Vec<Entry>, Vec<String>) {
+        let block = Block::of(&[("metrics", args)]);
+        let (_, entries) = metrics(&block);
+        (entries, block.faults())
+    }
+
+    #[test]
+    fn nobody_far_away_may_steer_without_a_secret() {
+        for (args, may) in [
+            ("127.0.0.1:9143 api=full", true),
+            ("127.8.0.1:9143 api=full", true),
+            ("[::1]:9143 api=full", true),
+            ("unix:/run/figures api=full", true),
+            ("192.0.2.1:9143 api=read", true),
+            ("192.0.2.1:9143", true),
+            ("192.0.2.1:9143 api=full", false),
+            ("9143 api=full", false),
+            ("0.0.0.0:9143 api=full", false),
+            ("[::]:9143 api=full", false),
+            ("[2001:db8::1]:9143 api=full", false),
+        ] {
+            let (_, faults) = read(args);
+            let told = faults.iter().any(|fault| fault.contains("say \"secret=FILE\""));
+            assert_eq!((faults.is_empty(), told), (may, !may), "{args}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_and_must_be_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "0123456789abcdef\n").unwrap();
+        let args = format!("192.0.2.1:9143 secret={} api=full", path.display());
+        for (mode, want) in [(0o600, ""), (0o640, "may read or write it (mode 0640)")] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let (entries, faults) = read(&args);
+            assert_eq!(entries[0].token.is_some(), want.is_empty());
+            assert_eq!(faults.len(), usize::from(!want.is_empty()), "{faults:?}");
+            assert!(faults.iter().all(|fault| fault.contains(want)), "{faults:?}");
+        }
+        let (_, faults) = read("127.0.0.1:9143 secret=");
+        assert!(faults[0].contains("invalid parameter \"secret=\""), "{faults:?}");
+    }
 }

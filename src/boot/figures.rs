@@ -30,7 +30,10 @@ where
     async fn answer(&self, request: Request) -> Answer {
         match self.api.has(&request.path) {
             true => self.api.answer(request).await,
-            false => self.figures.answer(request).await,
+            false => match self.api.bar(&request.headers) {
+                Some(barred) => barred,
+                None => self.figures.answer(request).await,
+            },
         }
     }
 

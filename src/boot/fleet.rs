@@ -1,6 +1,8 @@
 //! What a gatepost does for its fleet beside serving: hears orders, renews leases, tests what is
 //! locked, forgets failures. On the main thread, for as long as the process lives.
 
+use std::sync::Arc;
+
 use super::model::Kept;
 use crate::net::halt::{Trigger, halt};
 use crate::observe::tasks;
@@ -16,6 +18,8 @@ pub fn attend(kept: &Kept) -> Trigger {
     };
     tasks::spawn("bus", tasks::keep_up("bus", hear));
     tasks::spawn("throttle", tasks::keep_up("throttle", move || ledger.clone().attend()));
+    let watch = Arc::clone(&kept.watch);
+    tasks::spawn("certificates", tasks::keep_up("certificates", move || watch.clone().attend()));
     tasks::spawn("fleet", async move { fleet.look_after(stop).await });
     trigger
 }

@@ -9,6 +9,11 @@ use nix::unistd::{Pid, getppid};
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen, Socket};
 
+/// What `prepare` has opened for the listeners that are wanted, by label; nothing where enough is
+/// open.
+#[derive(Debug, Default)]
+pub struct Fresh(Vec<(Listen, Vec<Socket>)>);
+
 /// Listening sockets by label (`127.0.0.1:143`, `unix:/path`), one per shard.
 #[derive(Debug, Default)]
 pub struct Listeners {
@@ -35,36 +40,54 @@ impl Listeners {
     pub fn prepare<'a>(
         &self,
         wanted: impl IntoIterator<Item = (&'a Listen, usize)>,
-    ) -> Result<Vec<(String, Vec<Socket>)>, listen::Error> {
-        let mut fresh = Vec::new();
+    ) -> Result<Fresh, listen::Error> {
+        let mut fresh = Fresh::default();
         for (listen, shards) in wanted {
-            let label = label(&listen.endpoint);
-            let more = match self.open.get(&label) {
-                None => listen::open(listen, shards)?,
-                Some(open) => {
-                    for socket in open {
-                        // What can be changed on an open socket is; a backlog that cannot be set
-                        // is no reason to stop serving.
-                        let _ = socket.tune(listen);
-                    }
-                    match shards.checked_sub(open.len()) {
-                        // A path cannot be bound twice: its one socket serves all.
-                        Some(1..) if matches!(listen.endpoint, Endpoint::Unix(_)) => Vec::new(),
-                        Some(missing @ 1..) => listen::open_beside(listen, missing)?,
-                        _ => Vec::new(),
-                    }
-                }
+            let opened = match self.open.get(&label(&listen.endpoint)) {
+                None => listen::open(listen, shards),
+                Some(open) => match shards.checked_sub(open.len()) {
+                    // A path cannot be bound twice: its one socket serves all.
+                    Some(1..) if matches!(listen.endpoint, Endpoint::Unix(_)) => Ok(Vec::new()),
+                    Some(missing @ 1..) => listen::open_beside(listen, missing),
+                    _ => Ok(Vec::new()),
+                },
             };
-            fresh.push((label, more));
+            match opened {
+                Ok(more) => fresh.0.push((listen.clone(), more)),
+                Err(error) => {
+                    self.abandon(fresh);
+                    return Err(error);
+                }
+            }
         }
         Ok(fresh)
     }
 
+    /// Copies of the sockets that `label` will have with `fresh`.
+    pub fn copies(&self, fresh: &Fresh, label: &str) -> io::Result<Vec<Socket>> {
+        let more = fresh.0.iter().filter(|(listen, _)| listen.endpoint.to_string() == label);
+        let more = more.flat_map(|(_, more)| more);
+        self.sockets(label).iter().chain(more).map(Socket::try_clone).collect()
+    }
+
+    /// Gives up what `prepare` has opened.
+    pub fn abandon(&self, fresh: Fresh) {
+        for (_, more) in fresh.0 {
+            self.remove_path(&more);
+        }
+    }
+
     /// Adds what `prepare` opened, and forgets what is no longer wanted.
-    pub fn put(&mut self, fresh: Vec<(String, Vec<Socket>)>) {
+    pub fn put(&mut self, fresh: Fresh) {
         let mut kept = HashMap::new();
-        for (label, more) in fresh {
+        for (listen, more) in fresh.0 {
+            let label = label(&listen.endpoint);
             let mut sockets = self.open.remove(&label).unwrap_or_default();
+            for socket in &sockets {
+                // What can be changed on an open socket is; a backlog that cannot be set is no
+                // reason to stop serving.
+                let _ = socket.tune(&listen);
+            }
             sockets.extend(more);
             kept.insert(label, sockets);
         }

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::generation::{Alive, Generation};
-use super::listeners::{Listeners, label};
+use super::listeners::{Fresh, Listeners, label};
 use super::logs;
-use super::model::Kept;
+use super::model::{self, Kept};
 use super::names::Resolvers;
 use super::worker::Workers;
 use crate::admin::nle::directives::Settings;
@@ -47,7 +47,18 @@ pub struct Plan {
 pub struct Window {
     pub listen: Listen,
     tls: Option<Arc<Config>>,
+    router: Router,
     lookups: Arc<Lookups>,
+}
+
+impl Window {
+    /// The configuration that it belongs to is in force.
+    pub fn take_effect(&self) {
+        self.router.take_effect();
+        if let Some(tls) = &self.tls {
+            tls.take_effect();
+        }
+    }
 }
 
 impl Plan {
@@ -70,12 +81,12 @@ impl Plan {
         }
         let (mut complaints, mut identity) = (Vec::new(), None);
         if servers.iter().flat_map(|server| &server.listens).any(|listen| listen.ssl) {
-            if tls.certificates.is_empty() {
+            if !tls.has_certificates() {
                 mail.fault_here(
                     "no \"ssl_certificate\" is defined in \"mail\" for \"lookup_server\" with \"ssl\"",
                 );
             }
-            let (own, faults) = kept.certificates.identity(&tls.files());
+            let (own, faults) = model::identity(tls, &[], kept);
             let others = kept.tls.faults(tls);
             complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
             identity = Some(Arc::new(own));
@@ -129,6 +140,7 @@ impl Plan {
             windows.extend(settings.listens.iter().map(|listen| Window {
                 listen: listen.clone(),
                 tls: config.clone().filter(|_| listen.ssl),
+                router: router.clone(),
                 lookups: Arc::clone(&lookups),
             }));
         }
@@ -137,11 +149,12 @@ impl Plan {
 }
 
 /// The sockets of each window, one for each worker.
-pub fn sockets(windows: &[Window], listeners: &Listeners) -> std::io::Result<Vec<Vec<Socket>>> {
-    let of = |window: &Window| {
-        let sockets = listeners.sockets(&label(&window.listen.endpoint)).iter();
-        sockets.map(Socket::try_clone).collect()
-    };
+pub fn sockets(
+    windows: &[Window],
+    listeners: &Listeners,
+    fresh: &Fresh,
+) -> std::io::Result<Vec<Vec<Socket>>> {
+    let of = |window: &Window| listeners.copies(fresh, &label(&window.listen.endpoint));
     windows.iter().map(of).collect()
 }
 

@@ -21,6 +21,7 @@
 //! **Limits.** One process: workers are threads (`docs/decisions/0004`). After the change of user the
 //! main thread alone may still read keys, write logs and bind low ports (`docs/decisions/0008`).
 
+pub mod certificates;
 mod control;
 mod directives;
 mod figures;
@@ -39,6 +40,7 @@ pub mod registry;
 mod run;
 mod start;
 mod upgrade;
+mod watch;
 mod worker;
 
 use std::path::PathBuf;

@@ -10,9 +10,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::control::Desk;
+use super::control::{Desk, Opened};
 use super::generation::{Alive, Generation};
-use super::listeners::{Listeners, label};
+use super::listeners::{Fresh, Listeners, label};
 use super::model::{Faults, Kept, Model, Plan};
 use super::ops::Running;
 use super::pid::PidFile;
@@ -20,7 +20,7 @@ use super::start::one;
 use super::worker::Workers;
 use super::{Options, Start, figures, fleet, lookups};
 use crate::admin::directives::Settings as Control;
-use crate::admin::{Access, Api, Callers, Ops};
+use crate::admin::{Api, Entry, Ops};
 use crate::net::accept::{self, Conn, Leave, Notice};
 use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
@@ -33,6 +33,9 @@ use crate::tls::fault::Event;
 
 /// How often certificates are looked at for a change.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// So many changes of one look are told one by one: whoever renews thousands knows that.
+const TOLD: usize = 50;
 
 /// How long sessions have for their goodbyes when the process ends at once.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -56,7 +59,7 @@ pub struct Process {
     child: Option<Child>,
     identities: Vec<Arc<Identity>>,
     /// Where figures are shown, by the listener's label.
-    shown: HashMap<String, (Access, Callers, Trigger<Leave>)>,
+    shown: HashMap<String, (Entry, Trigger<Leave>)>,
     /// What admins ask.
     running: Arc<Running>,
     ops: Arc<dyn Ops>,
@@ -66,6 +69,25 @@ pub struct Process {
     quitting: bool,
     /// What is done for the fleet goes on until it fires.
     fleet: Option<Trigger>,
+}
+
+/// What a generation begins with.
+struct Ready {
+    /// The sockets of each door, one for each worker.
+    doors: Vec<Vec<Socket>>,
+    windows: Vec<Vec<Socket>>,
+    /// Where figures are shown anew.
+    figures: Vec<(String, Entry, Socket)>,
+    control: Opened,
+}
+
+/// Where `model` shows figures, and to whom.
+fn entries(model: &Model) -> HashMap<String, Entry> {
+    let settings = &model.settings;
+    let labels = settings.metrics.iter().map(|listen| label(&listen.endpoint));
+    let callers = settings.control.callers();
+    let entry = |entry: &Entry| Entry { callers: callers.clone(), ..entry.clone() };
+    labels.zip(settings.api.iter().map(entry)).collect()
 }
 
 struct Drain {
@@ -138,18 +160,30 @@ impl Process {
 
     /// Puts `model` in force: from now on it takes the connections.
     ///
-    /// What can fail comes first: an acceptor that has begun cannot be taken back.
-    pub fn serve(&mut self, model: Model) -> io::Result<()> {
+    /// What can fail comes first, and changes nothing if it does: an acceptor that has begun cannot be
+    /// taken back. `fresh` is what a reload has opened; at a start all is open.
+    pub fn serve(&mut self, mut model: Model, fresh: Option<Fresh>) -> io::Result<()> {
         let number = self.current.number + 1;
-        self.workers.grow_to(model.settings.workers)?;
-        let mut sockets = Vec::new();
-        for (listen, _) in &model.doors {
-            let copies = self.listeners.sockets(&label(&listen.endpoint)).iter();
-            sockets.push(copies.map(Socket::try_clone).collect::<io::Result<Vec<_>>>()?);
+        let none = Fresh::default();
+        let Ready { doors: sockets, windows, figures, control: opened } =
+            match self.make_ready(&model, fresh.as_ref().unwrap_or(&none)) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    self.listeners.abandon(fresh.unwrap_or_default());
+                    return Err(error);
+                }
+            };
+        // From here on nothing fails.
+        if let Some(fresh) = fresh {
+            // The old acceptors drain a socket that goes before its last copy closes.
+            self.listeners.put(fresh);
         }
-        let windows = lookups::sockets(&model.windows, &self.listeners)?;
-        self.show_figures(&model)?;
-        let opened = self.control.open(&model.settings.control).map_err(io::Error::other)?;
+        if let Err(error) = self.pid.move_to(&model.settings.pid) {
+            let path = model.settings.pid.display();
+            self.log.line(Level::Error, None, format_args!("pid file \"{path}\": {error}"));
+        }
+        model.take_effect(&self.kept);
+        self.show_figures(&model, figures);
         self.control_settings = model.settings.control.clone();
         self.control.put(opened, &self.control_settings, &self.ops, &model.log);
         self.gate.allow(model.settings.worker_connections.saturating_mul(model.settings.workers));
@@ -172,12 +206,9 @@ impl Process {
             generation.acceptors.insert(label(&listen.endpoint), trigger);
         }
         self.running.serves(number, &model);
+        self.kept.watch.follow(&model);
         lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
-        let (fleet, groups) = (&self.kept.fleet, &model.groups);
-        fleet.sticky.adopt(groups.iter().map(|group| group.described()));
-        let groups = groups.iter().map(|group| &**group);
-        fleet.follow(&model.state, &model.log, groups, model.patients);
         self.log = model.log;
         self.identities = model.identities;
         tasks::on_panic(self.log.clone(), self.kept.metrics.clone());
@@ -194,36 +225,46 @@ impl Process {
         Ok(())
     }
 
-    /// Shows figures where `model` says, and nowhere else.
-    fn show_figures(&mut self, model: &Model) -> io::Result<()> {
-        let settings = &model.settings;
-        let labels = settings.metrics.iter().map(|listen| label(&listen.endpoint));
-        let wanted: HashMap<_, _> = labels.zip(settings.api.iter().copied()).collect();
-        for (label, access) in &wanted {
-            let callers = settings.control.callers();
-            let is_as = |(old, who, _): &(Access, Callers, _)| old == access && *who == callers;
-            if self.shown.get(label).is_some_and(is_as) {
+    /// All that `model` needs and may not get.
+    fn make_ready(&mut self, model: &Model, fresh: &Fresh) -> io::Result<Ready> {
+        let Self { listeners, shown, .. } = self;
+        self.workers.grow_to(model.settings.workers)?;
+        let doors = model.doors.iter();
+        let doors = doors.map(|(listen, _)| listeners.copies(fresh, &label(&listen.endpoint)));
+        let mut figures = Vec::new();
+        for (label, entry) in entries(model) {
+            if shown.get(&label).is_some_and(|(old, _)| *old == entry) {
                 continue;
             }
-            for socket in self.listeners.sockets(label) {
-                let api = Api::new(Arc::clone(&self.ops), *access, callers.clone());
-                let socket = socket.try_clone()?;
-                let trigger = figures::serve(socket, &self.kept.metrics, api, &model.log);
-                // With other rights than before: the same socket goes on.
-                let now = (*access, callers.clone(), trigger);
-                if let Some((_, _, old)) = self.shown.insert(label.clone(), now) {
-                    old.fire(Leave::Queue);
-                }
+            for socket in listeners.copies(fresh, &label)? {
+                figures.push((label.clone(), entry.clone(), socket));
             }
         }
-        for (label, (_, _, trigger)) in
-            self.shown.extract_if(|label, _| !wanted.contains_key(label))
-        {
+        Ok(Ready {
+            doors: doors.collect::<io::Result<_>>()?,
+            windows: lookups::sockets(&model.windows, listeners, fresh)?,
+            figures,
+            // The last: nobody takes its file away again.
+            control: self.control.open(&model.settings.control).map_err(io::Error::other)?,
+        })
+    }
+
+    /// Shows figures where `model` says, and nowhere else: at `fresh` from now on.
+    fn show_figures(&mut self, model: &Model, fresh: Vec<(String, Entry, Socket)>) {
+        for (label, entry, socket) in fresh {
+            let api = Api::new(Arc::clone(&self.ops), entry.clone());
+            let trigger = figures::serve(socket, &self.kept.metrics, api, &model.log);
+            // With other rights than before: the same socket goes on.
+            if let Some((_, old)) = self.shown.insert(label, (entry, trigger)) {
+                old.fire(Leave::Queue);
+            }
+        }
+        let wanted = entries(model);
+        for (label, (_, trigger)) in self.shown.extract_if(|label, _| !wanted.contains_key(label)) {
             trigger.fire(Leave::Drain);
             let words = format_args!("figures are no longer shown at {label}");
             model.log.line(Level::Notice, None, words);
         }
-        Ok(())
     }
 
     /// Stops `generation` from accepting; its sessions go on.
@@ -306,13 +347,7 @@ impl Process {
         let model = plan.build(&self.kept)?;
         let fresh =
             self.listeners.prepare(model.listens()).map_err(|error| vec![error.to_string()])?;
-        // The old acceptors drain a socket that goes before its last copy closes.
-        self.listeners.put(fresh);
-        if let Err(error) = self.pid.move_to(&model.settings.pid) {
-            let path = model.settings.pid.display();
-            self.log.line(Level::Error, None, format_args!("pid file \"{path}\": {error}"));
-        }
-        self.serve(model).map_err(|error| one("starting the new generation", &error))
+        self.serve(model, Some(fresh)).map_err(|error| one("starting the new generation", &error))
     }
 
     fn reopen(&self) {
@@ -331,11 +366,7 @@ impl Process {
             return;
         }
         self.quitting = true;
-        if self.child.is_some() {
-            // What the new binary knows is newer; one file has one writer.
-            self.kept.fleet.store.leave();
-        }
-        for (_, (_, _, trigger)) in self.shown.drain() {
+        for (_, (_, trigger)) in self.shown.drain() {
             trigger.fire(Leave::Queue);
         }
         self.control.close(self.child.is_some());
@@ -372,8 +403,7 @@ impl Process {
             );
             return;
         }
-        // It begins with what we know. A disk that cannot be written has been told.
-        let _ = self.kept.fleet.store.flush();
+        self.kept.fleet.store.lend();
         let handed = self.pid.step_aside().and_then(|()| {
             let mut sockets = self.listeners.to_hand_over()?;
             sockets.extend(self.control.to_hand_over()?);
@@ -398,6 +428,10 @@ impl Process {
     fn take_back(&mut self) {
         if self.child.take().is_some() {
             self.log.line(Level::Alert, None, "the new binary process has exited");
+        }
+        // Who is about to go leaves what the newer one has written.
+        if !self.quitting {
+            self.kept.fleet.store.take_back();
         }
         if let Err(error) = self.pid.step_back() {
             self.log.line(Level::Alert, None, format_args!("pid file: {}", errno(&error)));
@@ -425,8 +459,22 @@ impl Process {
     /// Looks whether certificates have changed on disk.
     fn look(&self) {
         let events = self.kept.certificates.refresh();
-        for event in events.iter().chain(&self.kept.tls.refresh()) {
+        let others = self.kept.tls.refresh();
+        let all = events.iter().chain(&others);
+        if let Some(more) = all.clone().count().checked_sub(TOLD).filter(|more| *more > 0) {
+            let words = format_args!("{more} more certificates have changed or cannot be used");
+            self.log.line(Level::Notice, None, words);
+        }
+        for event in all.take(TOLD) {
             match event {
+                Event::Added(file) => {
+                    let words = format_args!("\"{}\" has come and is in use", file.display());
+                    self.log.line(Level::Notice, None, words);
+                }
+                Event::Removed(file) => {
+                    let words = format_args!("\"{}\" has gone", file.display());
+                    self.log.line(Level::Notice, None, words);
+                }
                 Event::Renewed(file) => {
                     let words = format_args!("\"{}\" has changed and is in use", file.display());
                     self.log.line(Level::Notice, None, words);

@@ -20,7 +20,6 @@ use crate::observe::{Level, Log, give_all_to};
 /// the answer. Once it serves, errors go to its log alone.
 pub fn run(options: Options, start: Start) -> Result<(), Faults> {
     let kept = Kept::new();
-    kept.restores.store(true, std::sync::atomic::Ordering::Relaxed);
     let plan = Plan::read(&options, &kept)?;
     let (complaints, notes) = (plan.complaints.clone(), plan.notes.clone());
     let model = plan.build(&kept)?;
@@ -31,6 +30,8 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
     for note in &notes {
         log.line(Level::Notice, None, note);
     }
+    // As whoever starts us, who may read what another user has kept.
+    kept.fleet.restore(&model.state, &log);
     let done = begin(options, start, kept, model);
     for fault in done.as_ref().err().into_iter().flatten() {
         log.line(Level::Emerg, None, fault);
@@ -79,7 +80,7 @@ fn begin(options: Options, start: Start, kept: Kept, model: Model) -> Result<(),
     change_user(&model, &listeners, &log)?;
     let ended = runtime.block_on(async {
         let mut process = Process::new(options, start, kept, listeners, desk, pid, log);
-        process.serve(model).map_err(|error| one("starting workers", &error))?;
+        process.serve(model, None).map_err(|error| one("starting workers", &error))?;
         process.live(signals).await;
         Ok::<_, Faults>(process)
     });

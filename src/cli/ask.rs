@@ -34,6 +34,11 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
         let (prefix, file) = (&options.prefix, &options.configuration);
         return ended(commands::conf::run(conf, prefix, file, &mut screen), &mut screen);
     }
+    if let Command::Tls(command) = &command {
+        let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
+        let mut screen = screen(&mut out, &mut err, &mut input, json);
+        return ended(commands::tls::run(command, options, &mut screen), &mut screen);
+    }
     let client = match found(options, control) {
         Ok(path) => Client::new(path),
         Err(words) => {

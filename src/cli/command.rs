@@ -43,6 +43,12 @@ pub enum Command {
     #[command(subcommand)]
     Maintenance(Maintenance),
 
+    /// List certificates, find what is wrong with them, put a new one in place
+    ///
+    /// Reads the configuration and its files; gatepost need not run.
+    #[command(subcommand)]
+    Tls(Tls),
+
     /// List the episodes of maintenance, and the locks that are on
     Report,
 
@@ -303,6 +309,44 @@ pub enum Maintenance {
     },
     /// Say whether maintenance is in force
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tls {
+    /// Try every certificate: key, chain, dates, names, who may read the key
+    ///
+    /// Exits with 1 if one would not serve, or clients would refuse it.
+    Check,
+    /// List certificates: names, issuer, end, files, and where they are served
+    List,
+    /// Check a certificate and put it into the folder that "certificates" names
+    ///
+    /// A gatepost that runs serves it within seconds; sessions go on.
+    Deploy(Deploy),
+    /// List the certificates that end soon
+    ///
+    /// Exits with 1 if there is one.
+    Expiring {
+        /// Within so many days.
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        days: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The certificate, in PEM, perhaps with its chain.
+    #[arg(long, value_name = "FILE")]
+    pub cert: PathBuf,
+    /// Its private key.
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The certificates of those who issued it.
+    #[arg(long, value_name = "FILE")]
+    pub chain: Option<PathBuf>,
+    /// The folder's name; left out, the first name in the certificate.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -47,6 +47,7 @@ const OWN: &[&str] = &["main.includes", "main.workdir"];
 pub fn expand(wish: &Wish<'_>, templates: &Templates) -> Result<Files, Vec<String>> {
     let (mut values, mut copies, _) = variables::values(wish.settings, wish.server, wish.overrides);
     absolute(&mut values, &mut copies, wish.prefix);
+    folders(&mut values, wish.prefix);
     let mut files = Files { notes: templates.notes.clone(), ..Files::default() };
     let mut faults = Vec::new();
     files.has_secrets = read_secret(&mut values, wish);
@@ -133,6 +134,20 @@ fn absolute(values: &mut Values, copies: &mut Copies, prefix: &Path) {
     for domain in &mut copies.domains {
         change(&mut domain.values, &names);
     }
+}
+
+/// `certificates …;` for each folder or pattern of `tls.certificates`.
+fn folders(values: &mut Values, prefix: &Path) {
+    let Some(Piece::List(all)) = values.get("tls.certificates") else { return };
+    let line = |folder: &String| -> Result<String, String> {
+        let whole = prefix.join(folder).display().to_string();
+        Ok(format!("    certificates {};", crate::template::word(&whole)?))
+    };
+    let piece = match all.iter().map(line).collect::<Result<Vec<_>, _>>() {
+        Ok(lines) => Piece::Code(lines.join("\n")),
+        Err(why) => Piece::Refused(why),
+    };
+    values.put("tls.:certificates", piece);
 }
 
 /// Zimbra's own templates write the password into the configuration.

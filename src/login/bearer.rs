@@ -21,6 +21,17 @@ pub fn message(mechanism: Mechanism, user: &[u8], token: &Secret) -> Result<Secr
     Ok(Secret::new(sasl::encode(&message)))
 }
 
+/// The error challenge for a token that is not taken, whoever it is for, in base64: RFC 7628 §3.2.2's,
+/// or Google's. None for who has brought no token.
+pub fn refused(mechanism: Mechanism) -> Option<String> {
+    let challenge = match mechanism {
+        Mechanism::OauthBearer => r#"{"status":"invalid_token"}"#,
+        Mechanism::XOauth2 => r#"{"status":"401","schemes":"bearer"}"#,
+        _ => return None,
+    };
+    Some(sasl::encode(challenge.as_bytes()))
+}
+
 /// What is answered to an error challenge, in base64: the upstream then says its no.
 pub fn answer(mechanism: Mechanism) -> &'static str {
     match mechanism {
@@ -46,6 +57,19 @@ mod tests {
             (XOauth2, Some(&[Plain]), None),
         ] {
             assert_eq!(choose(own, offered.map(Mechanisms::of)), want);
+        }
+    }
+
+    #[test]
+    fn whose_token_is_not_taken_hears_it_in_the_clients_own_form() {
+        for mechanism in Mechanism::ALL {
+            let challenge = refused(mechanism);
+            assert_eq!(challenge.is_some(), mechanism.brings_token(), "{mechanism:?}");
+            let Some(challenge) = challenge else { continue };
+            let mut text = Vec::new();
+            assert!(sasl::decode(challenge.as_bytes(), &mut text));
+            let text: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert!(text["status"].is_string(), "{text}");
         }
     }
 

@@ -15,7 +15,7 @@
 
 mod ask;
 mod attempt;
-mod bearer;
+pub mod bearer;
 mod carry;
 mod consult;
 mod cut;

@@ -93,6 +93,20 @@ impl Rules<'_> {
         (attempt, suffix)
     }
 
+    /// Whose secret an attempt that is [meant](Self::apply) so brings, by the one name that all
+    /// spellings have in common: in lower case, without suffixes, with its domain. For counting only;
+    /// what is looked up and told upstream keeps its own.
+    ///
+    /// A name that is proved is no other's ([`Self::apply`]).
+    pub fn owner(&self, meant: &Attempt) -> Box<[u8]> {
+        let is_typed = !matches!(meant.mechanism, Mechanism::External | Mechanism::Gssapi);
+        if meant.envelope.is_some() || !is_typed {
+            return meant.user.to_ascii_lowercase().into();
+        }
+        let name = Name::split(&meant.user, None, self.suffixes);
+        self.mailbox(name.mailbox).to_ascii_lowercase().into()
+    }
+
     fn mailbox(&self, name: &[u8]) -> Box<[u8]> {
         match self.domain {
             Some(domain) if !name.is_empty() && !has_domain(name) => {
@@ -308,6 +322,42 @@ mod tests {
             assert_eq!(meant(&rules, mechanism, "mrose", None), want, "{mechanism:?}");
         }
         assert_eq!(meant(&rules, Mechanism::External, "mrose", Some("boss")), "mrose boss ");
+    }
+
+    #[test]
+    fn all_spellings_of_a_name_count_as_one() {
+        let suffixes = suffixes();
+        let rules = Rules {
+            separator: Some(b'*'),
+            suffixes: &suffixes,
+            domain: Some("Example.com"),
+            postmaster: false,
+        };
+        let owner = |mechanism, user: &str, authzid: Option<&str>| {
+            let authzid = authzid.map(|name| name.as_bytes().into());
+            let attempt = Attempt::new(mechanism, user.as_bytes(), crate::login::Secret::default());
+            let (meant, _) = rules.apply(&Attempt { authzid, ..attempt });
+            rules.owner(&meant).escape_ascii().to_string()
+        };
+        for (user, authzid) in [
+            ("x", None),
+            ("X", None),
+            ("X@EXAMPLE.com", None),
+            ("x/tb", None),
+            ("X@Example.com/wm", None),
+            ("X", Some("x@example.com")),
+            ("x", Some("x/tb")),
+            // Whose password it is, whoever's mailbox it is for.
+            ("x/tb", Some("y")),
+            ("X@example.com", Some("y")),
+            ("y*x", None),
+            ("y/wm*X/tb", None),
+        ] {
+            let got = owner(Mechanism::Plain, user, authzid);
+            assert_eq!(got, "x@example.com", "{user:?} {authzid:?}");
+        }
+        assert_eq!(owner(Mechanism::Plain, "x@other.example", None), "x@other.example");
+        assert_eq!(owner(Mechanism::External, "X/tb", None), "x", "a certificate is of no domain");
     }
 
     #[test]

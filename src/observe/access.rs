@@ -20,7 +20,7 @@ use super::words::words;
 words! {
     /// Why a session ended: `$session_end`, and the `reason` of a metric.
     #[derive(Default)]
-    pub enum End {
+    pub enum End listed {
         /// The client closed, before login or while relaying.
         ClientClosed => "client_closed",
         /// The client said LOGOUT or QUIT before it had logged in.

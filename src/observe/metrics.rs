@@ -46,7 +46,7 @@ words! {
 
 words! {
     /// A step towards an upstream.
-    pub enum Phase {
+    pub enum Phase listed {
         Lookup => "lookup",
         Connect => "connect",
         Tls => "tls",
@@ -92,6 +92,7 @@ struct Inner {
     handshakes: Family<Fixed<3>, Counter>,
     handshake_failures: Family<Fixed<2>, Counter>,
     certificates: Family<NameLabel, Gauge>,
+    certificates_checked: Gauge,
     phases: Family<UpstreamLabels, Histogram>,
     failures: Family<UpstreamLabels, Counter>,
     relayed: Family<Fixed<2>, Counter>,
@@ -125,6 +126,7 @@ impl Metrics {
         let handshakes = add(r, names::TLS_HANDSHAKES, Family::default());
         let handshake_failures = add(r, names::TLS_FAILURES, Family::default());
         let certificates = add(r, names::CERTIFICATE_EXPIRY, Family::default());
+        let certificates_checked = add(r, names::CERTIFICATES_CHECKED, Gauge::default());
         let phases = Family::new_with_constructor(latency as fn() -> Histogram);
         let phases = add(r, names::UPSTREAM_PHASE, phases);
         let failures = add(r, names::UPSTREAM_FAILURES, Family::default());
@@ -148,6 +150,7 @@ impl Metrics {
             handshakes,
             handshake_failures,
             certificates,
+            certificates_checked,
             phases,
             failures,
             relayed,
@@ -203,6 +206,12 @@ impl Metrics {
             let gauge = self.0.certificates.get_or_create_owned(&NameLabel { name });
             gauge.set(expires.cast_signed());
         }
+    }
+
+    /// What is served has been looked at from outside.
+    pub fn certificates_checked(&self, when: SystemTime) {
+        let seconds = when.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        self.0.certificates_checked.set(seconds.cast_signed());
     }
 
     /// The first configuration serves, or a reload brought another: its number.

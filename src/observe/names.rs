@@ -107,6 +107,14 @@ pub const CERTIFICATE_EXPIRY: Name = Name {
     help: "When a certificate in use expires, in seconds since 1970; warn on this minus `time()`",
 };
 
+pub const CERTIFICATES_CHECKED: Name = Name {
+    name: "gatepost_tls_certificates_checked_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "When the certificates that are served were last looked at from outside, in seconds since \
+           1970; at first, the start. A day old, nobody looks any more",
+};
+
 pub const UPSTREAM_PHASE: Name = Name {
     name: "gatepost_proxy_upstream_phase_seconds",
     kind: Kind::Histogram,
@@ -362,6 +370,7 @@ pub const ALL: &[Name] = &[
     TLS_HANDSHAKES,
     TLS_FAILURES,
     CERTIFICATE_EXPIRY,
+    CERTIFICATES_CHECKED,
     UPSTREAM_PHASE,
     UPSTREAM_FAILURES,
     RELAYED_BYTES,

@@ -1,7 +1,24 @@
 //! Enums whose variants are stable words in logs and metrics.
 
-/// Makes an enum with one stable word a variant: `name`, `Display`, and `ALL` for docs and tests.
+/// Makes an enum with one stable word a variant: `name` and `Display`; and `ALL`, where it says `listed`.
 macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident listed {
+            $($(#[$variant_meta:meta])* $variant:ident => $word:literal,)+
+        }
+    ) => {
+        words! {
+            $(#[$meta])*
+            pub enum $name {
+                $($(#[$variant_meta])* $variant => $word,)+
+            }
+        }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+        }
+    };
     (
         $(#[$meta:meta])*
         pub enum $name:ident {
@@ -15,9 +32,6 @@ macro_rules! words {
         }
 
         impl $name {
-            #[allow(dead_code, reason = "not every list of words is gone through")]
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
             /// The word that logs and metrics use. It does not change between releases.
             pub fn name(self) -> &'static str {
                 match self {

@@ -148,7 +148,7 @@ async fn login(
         Stream::Plain(plain)
     };
     let site = session.site();
-    if session.count(Stage::Connected).is_err() {
+    if session.count(Stage::Connected, None).is_err() {
         farewell(&mut stream, site.words.too_busy).await;
         return Err(Bar::TooMany.into());
     }

@@ -19,7 +19,7 @@ use crate::observe::{Addr, Level};
 use crate::route;
 use crate::session::driver::Watcher;
 use crate::session::upgrade::{Upgrade, Upgraded};
-use crate::throttle::{Guard, Over, Stage};
+use crate::throttle::{Guard, Names, Over, Stage};
 use crate::tls::clients;
 use crate::tls::error::Error;
 use crate::tls::server;
@@ -137,8 +137,8 @@ impl Session {
     }
 
     /// Counts the session among those of its kind, or says that there are too many: as one that has
-    /// connected, or as one that logs in.
-    pub fn count(&self, stage: Stage) -> Result<(), Over> {
+    /// connected, or as one that logs in, by the names that are meant.
+    pub fn count(&self, stage: Stage, names: Option<&Names<'_>>) -> Result<(), Over> {
         let index = match stage {
             Stage::Connected => 0,
             Stage::LoggingIn => 1,
@@ -147,7 +147,7 @@ impl Session {
         // Given back first: who comes a second time is not two.
         drop(std::mem::take(&mut state.guards[index]));
         let site = Arc::clone(&state.site);
-        let guard = site.connections.admit(stage, &state.record, &site.log)?;
+        let guard = site.connections.admit((stage, names), &state.record, &site.log)?;
         state.guards[index] = guard;
         Ok(())
     }
@@ -197,8 +197,14 @@ impl Session {
     ) -> Result<(Stream, Option<Bar>), Error> {
         self.line(|line| line.starttls = starttls);
         let mut chosen = None;
+        // Where a balancer stands between, the address is the one that clients know.
+        let local = match &self.proxied {
+            Some(proxied) => Some(proxied.destination.ip()),
+            None => self.local.ip(),
+        };
         let accepted = server::accept(
             plain,
+            local,
             |name| {
                 let site = self.door.sites.find(name)?;
                 chosen = Some(Arc::clone(site));
@@ -255,7 +261,7 @@ impl Upgrade for Session {
         let after = self.site();
         let changed = !Arc::ptr_eq(&before, &after);
         let barred = match changed {
-            true => barred.or(self.count(Stage::Connected).err().map(|_| Bar::TooMany)),
+            true => barred.or(self.count(Stage::Connected, None).err().map(|_| Bar::TooMany)),
             false => barred,
         };
         let offer = changed.then(|| after.offer.now());

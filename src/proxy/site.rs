@@ -125,6 +125,15 @@ impl Towards {
 }
 
 impl Site {
+    /// The configuration that it belongs to is in force: what outlives it follows it.
+    pub fn take_effect(&self) {
+        self.router.take_effect();
+        self.logins.take_effect();
+        if let Some(tls) = &self.tls {
+            tls.take_effect();
+        }
+    }
+
     /// How the upstream of this group is treated.
     pub fn towards(&self, group: Option<&str>) -> &Arc<Towards> {
         group.and_then(|name| self.groups.get(name)).unwrap_or(&self.towards)

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::cache::{Answer, Ask, Ground, Question, Reason, Role};
+use super::cache::{Answer, Ask, Ground, Question, Reason};
 use super::group::Chooser;
 use super::{Asker, Error, Nature, Route, Router, Source};
 use crate::login::name::is_postmasters;
@@ -69,23 +69,6 @@ impl Router {
         if let Some(question) = self.question(attempt, asker) {
             self.fleet.routes.keep(&question, &self.cache, route);
         }
-    }
-
-    /// Where the web session of the account with this id goes: as it is kept, or as `ask` says, of
-    /// which what may be kept is.
-    #[allow(dead_code, reason = "for the web front, which is to come")]
-    pub async fn find_by_id<F, A>(&self, secure: bool, role: Role, id: &str, ask: F) -> Answer
-    where
-        F: Fn() -> A + Send + Sync,
-        A: Future<Output = Answer> + Send + 'static,
-    {
-        let question = Question::by_id(self.cache.scope(), secure, role, id);
-        let Some(question) = question.filter(|_| self.cache.on) else { return ask().await };
-        let routes = &self.fleet.routes;
-        let chooser = Chooser::default();
-        let found = routes.find(&question, &self.cache, &self.ground(&chooser), &ById(ask)).await?;
-        routes.keep(&question, &self.cache, &found);
-        Ok(found)
     }
 
     /// Whether anybody who is asked may be shown the client's secret.
@@ -164,31 +147,8 @@ impl Ask for Login<'_> {
     }
 }
 
-/// A web session.
-#[allow(dead_code, reason = "for the web front, which is to come")]
-struct ById<F>(F);
-
-impl<F, A> Ask for ById<F>
-where
-    F: Fn() -> A + Send + Sync,
-    A: Future<Output = Answer> + Send + 'static,
-{
-    fn is_open(&self) -> bool {
-        true
-    }
-
-    async fn ask(&self) -> Answer {
-        (self.0)().await
-    }
-
-    fn later(&self) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-        Box::pin((self.0)())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::task::{Context, Poll, Waker};
 
     use super::*;
@@ -299,45 +259,9 @@ mod tests {
         println!("{hits} hits: {:?} each", began.elapsed() / hits.max(1));
     }
 
-    #[tokio::test]
-    async fn web_sessions_are_found_by_id_on_every_node() {
-        let cache = Cache::memory();
-        let nodes = [(); 2].map(|()| router("", &Fleet::new(cache.clone(), Metrics::new())));
-        let asked = std::sync::Arc::new(Mutex::new(0));
-        for node in nodes.iter().chain(&nodes) {
-            let (own, asked) = (node.clone(), std::sync::Arc::clone(&asked));
-            let ask = move || {
-                *asked.lock().unwrap() += 1;
-                let own = own.clone();
-                async move {
-                    let place = crate::net::Place::parse("192.0.2.9:8443", None).unwrap();
-                    let servers = std::sync::Arc::new([super::super::group::Server::at(place)]);
-                    let targets = super::super::Targets::new(servers, 0, &own.names);
-                    Ok(Route { keepable: true, ..Route::to(targets) })
-                }
-            };
-            let route = node.find_by_id(true, Role::User, "cc00ce85", ask).await.unwrap();
-            assert_eq!(route.targets.servers()[0].to_string(), "192.0.2.9:8443");
-            for _ in 0..50 {
-                tokio::task::yield_now().await;
-            }
-        }
-        assert_eq!(*asked.lock().unwrap(), 1);
-    }
-
-    #[tokio::test]
-    async fn with_the_cache_off_everything_is_asked_for_each_time() {
-        let fleet = Fleet::new(Cache::memory(), Metrics::new());
-        let off = router("route_cache off;", &fleet);
-        let asked = Mutex::new(0);
-        for _ in 0..3 {
-            let ask = || {
-                *asked.lock().unwrap() += 1;
-                async { Err(Error::Unknown.into()) }
-            };
-            assert!(off.find_by_id(true, Role::User, "cc00ce85", ask).await.is_err());
-        }
-        assert_eq!(*asked.lock().unwrap(), 3);
+    #[test]
+    fn with_the_cache_off_there_is_nothing_to_look_for() {
+        let off = router("route_cache off;", &Fleet::new(Cache::memory(), Metrics::new()));
         assert_eq!(off.question(&attempt("a@x.example"), &asker()), None);
     }
 }

@@ -219,7 +219,8 @@ impl From<Error> for NotFound {
 }
 
 impl Router {
-    /// `names` resolves hosts as this block's `resolver` says.
+    /// `names` resolves hosts as this block's `resolver` says. Nothing that `fleet` keeps is changed
+    /// before [`take_effect`](Self::take_effect).
     pub fn new(
         settings: &Settings,
         names: &Names,
@@ -232,9 +233,6 @@ impl Router {
             let at = handlers.iter().position(|handler| handler.name() == name)?;
             Some(Source::Handler(handlers.swap_remove(at)))
         };
-        for group in settings.groups.values() {
-            group.join(&fleet.servers);
-        }
         for step in settings.order.iter() {
             match step {
                 Step::Table => {
@@ -255,7 +253,6 @@ impl Router {
         }
         let (headers, names) = (Arc::clone(&settings.headers), Arc::clone(names));
         let (groups, cache) = (Arc::clone(&settings.groups), settings.cache.clone());
-        fleet.routes.set_up(&cache);
         Ok(Self {
             sources: sources.into(),
             postmaster: settings.postmaster.clone(),
@@ -265,6 +262,18 @@ impl Router {
             names,
             fleet: fleet.clone(),
         })
+    }
+
+    /// The configuration that it belongs to is in force: what the fleet knows of servers, handlers
+    /// and routes is as it says from now on. Before the first login.
+    pub fn take_effect(&self) {
+        for group in self.groups.values() {
+            group.join(&self.fleet.servers);
+        }
+        for handler in self.handlers() {
+            handler.take_effect();
+        }
+        self.fleet.routes.set_up(&self.cache);
     }
 
     /// The lookup handlers that it asks.

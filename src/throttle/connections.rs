@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::directives::Settings;
+use super::key::Names;
 use super::zone::{Held, Shut, Zone, Zones};
 use crate::login::{Kind, Refusal};
 use crate::observe::access::Line;
@@ -65,13 +66,18 @@ impl Connections {
 
     /// Counts the session of `line` wherever its value is known at `stage` and not before. What is too
     /// many is logged, and counts nowhere; in a dry run it is let in all the same.
-    pub fn admit(&self, stage: Stage, line: &Line, log: &Log) -> Result<Guard, Over> {
+    pub fn admit(
+        &self,
+        (stage, names): (Stage, Option<&Names<'_>>),
+        line: &Line,
+        log: &Log,
+    ) -> Result<Guard, Over> {
         let mut held = Vec::new();
         for Bound { zone, size, most } in &self.bounds {
             if zone.key.stage() != stage {
                 continue;
             }
-            let value = zone.key.value(line);
+            let value = zone.key.value(line, names);
             if value.is_empty() {
                 continue;
             }
@@ -146,8 +152,8 @@ mod tests {
     fn each_limit_counts_when_its_key_is_known() {
         let limits = Connections::new(&settings(MAIL), &Zones::default());
         let (log, memory) = Log::memory(Level::Error);
-        let connect = |client| limits.admit(Stage::Connected, &line(client, None), &log);
-        let log_in = |login| limits.admit(Stage::LoggingIn, &line(7, login), &log);
+        let connect = |client| limits.admit((Stage::Connected, None), &line(client, None), &log);
+        let log_in = |login| limits.admit((Stage::LoggingIn, None), &line(7, login), &log);
         let (first, _second) = (connect(7).unwrap(), connect(7).unwrap());
         let over = connect(7).unwrap_err();
         assert_eq!(over, Over::Limit { zone: "address".into(), most: 2 });
@@ -177,7 +183,7 @@ mod tests {
         let text = format!("{MAIL} limit_conn_dry_run on; limit_conn_log_level info;");
         let limits = Connections::new(&settings(&text), &Zones::default());
         let (log, memory) = Log::memory(Level::Info);
-        let admit = || limits.admit(Stage::LoggingIn, &line(7, Some("mrose")), &log);
+        let admit = || limits.admit((Stage::LoggingIn, None), &line(7, Some("mrose")), &log);
         let (_one, _two) = (admit().unwrap(), admit().unwrap());
         let words = r#"limiting connections, dry run, by zone "login", client: 192.0.2.7"#;
         let lines = memory.lines();
@@ -188,8 +194,9 @@ mod tests {
     fn a_reload_keeps_the_counts_and_sets_the_limits() {
         let zones = Zones::default();
         let (old, log) = (Connections::new(&settings(MAIL), &zones), Log::silent());
-        let admit =
-            |limits: &Connections| limits.admit(Stage::LoggingIn, &line(7, Some("m")), &log);
+        let admit = |limits: &Connections| {
+            limits.admit((Stage::LoggingIn, None), &line(7, Some("m")), &log)
+        };
         let _held = admit(&old).unwrap();
         let text = MAIL.replace("limit_conn login 1", "limit_conn login 2");
         let new = Connections::new(&settings(&text), &zones);
@@ -206,7 +213,7 @@ mod tests {
         }
         let limits = Connections::new(&settings, &Zones::default());
         let (log, memory) = Log::memory(Level::Error);
-        let over = limits.admit(Stage::Connected, &line(7, None), &log).unwrap_err();
+        let over = limits.admit((Stage::Connected, None), &line(7, None), &log).unwrap_err();
         assert_eq!(over, Over::Full { zone: "address".into() });
         assert!(memory.lines()[0].contains("limit_conn_zone \"address\" is full, client:"));
     }
@@ -214,7 +221,7 @@ mod tests {
     #[test]
     fn a_server_without_limits_counts_nothing() {
         let limits = Connections::new(&Settings::default(), &Zones::default());
-        let admitted = limits.admit(Stage::Connected, &line(7, None), &Log::silent());
+        let admitted = limits.admit((Stage::Connected, None), &line(7, None), &Log::silent());
         assert!(admitted.is_ok() && size_of::<Guard>() == 16);
     }
 }

@@ -19,8 +19,10 @@ pub const DIRECTIVES: &[Directive] = &[
         doc: "What sessions are counted by, and where: `KEY zone=NAME:SIZE`. The key is text with the \
               variables of `log_format`; sessions whose key is empty do not count. `$binary_remote_addr` \
               counts by address, `$remote_prefix` by network (IPv4 /24, IPv6 /64: an IPv6 client has a \
-              whole /64 to choose from), `$remote_user` by login in any letter case, `$server_name` by \
-              server. A key that names the login, or what TLS brings, counts from the login on, any \
+              whole /64 to choose from), `$remote_user` by login, `$server_name` by \
+              server. A login counts by the name that is meant, in any letter case: with its \
+              `default_domain`, without its `login_suffixes`, and by the account's own name where a \
+              lookup tells it, so that nobody is several by how the name is typed. A key that names the login, or what TLS brings, counts from the login on, any \
               other from the connection on, and both until the session's end. Only what is known by \
               then may stand in it. Counts are shared by all workers and outlive a reload, unless the \
               key changes. The size bounds the keys, of which 1m holds about 10000; when there is no \

@@ -42,6 +42,16 @@ const LATE: &[&str] = &[
 /// Names of people, who write them as they like.
 const LOGINS: &[&str] = &["remote_user", "login", "mailbox"];
 
+/// Who logs in, by the names that are meant: with the domain that they lack, without what clients hang
+/// on, and as the lookup calls the account. However they are typed they are one.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// Whose password it is.
+    pub login: &'a [u8],
+    /// Whose mailbox it is.
+    pub mailbox: &'a [u8],
+}
+
 /// What is wrong with a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -91,8 +101,9 @@ impl Key {
         self.stage
     }
 
-    /// The value for the session of `line`; empty where it has none.
-    pub fn value(&self, line: &Line) -> Vec<u8> {
+    /// The value for the session of `line`; empty where it has none. Who is known by `names` counts by
+    /// these, and not by what has been typed.
+    pub fn value(&self, line: &Line, names: Option<&Names<'_>>) -> Vec<u8> {
         let mut value = Vec::new();
         for segment in &self.segments {
             match segment {
@@ -101,6 +112,18 @@ impl Key {
                     let start = value.len();
                     // None of the variables that may stand here says the time.
                     (variable.value)(line, SystemTime::UNIX_EPOCH, &mut value);
+                    // Nobody has logged in whom the line does not name.
+                    if let Some(Names { login, mailbox }) = names.filter(|_| value.len() > start) {
+                        let meant = match variable.name {
+                            "remote_user" | "login" => Some(*login),
+                            "mailbox" => Some(*mailbox),
+                            _ => None,
+                        };
+                        if let Some(meant) = meant {
+                            value.truncate(start);
+                            value.extend_from_slice(meant);
+                        }
+                    }
                     if LOGINS.contains(&variable.name) {
                         value[start..].make_ascii_lowercase();
                     }
@@ -135,11 +158,11 @@ pub fn hold_for_any(input: &[u8]) {
         login: login.map(Into::into),
         ..Line::new("imap", 1, client.into(), client.into())
     };
-    let value = key.value(&session(login.map(<[u8]>::to_vec)));
+    let value = key.value(&session(login.map(<[u8]>::to_vec)), None);
     assert!(value.len() <= LONGEST);
-    assert_eq!(key.value(&session(login.map(<[u8]>::to_ascii_uppercase))), value);
+    assert_eq!(key.value(&session(login.map(<[u8]>::to_ascii_uppercase)), None), value);
     if key.stage() == Stage::Connected {
-        assert_eq!(key.value(&session(None)), value, "it was known already");
+        assert_eq!(key.value(&session(None), None), value, "it was known already");
     }
 }
 
@@ -192,10 +215,25 @@ mod tests {
             ("a$protocol", "192.0.2.7:1", None, b"aimap"),
         ] {
             let key = Key::read(key).unwrap();
-            assert_eq!(key.value(&line(client, login)), want, "{}", key.text());
+            assert_eq!(key.value(&line(client, login), None), want, "{}", key.text());
         }
         let long = line("192.0.2.7:1", Some(&[b'x'; 9000]));
-        assert_eq!(Key::read("$login").unwrap().value(&long).len(), LONGEST);
+        assert_eq!(Key::read("$login").unwrap().value(&long, None).len(), LONGEST);
+    }
+
+    #[test]
+    fn who_is_known_counts_by_the_name_that_is_meant() {
+        let typed = line("192.0.2.7:1", Some(b"X/tb"));
+        let names = Names { login: b"X@Example.com", mailbox: b"Other@example.com" };
+        for (key, want) in [
+            ("$remote_user", &b"x@example.com"[..]),
+            ("$login|$mailbox", b"x@example.com|other@example.com"),
+            ("$remote_addr", b"192.0.2.7"),
+        ] {
+            assert_eq!(Key::read(key).unwrap().value(&typed, Some(&names)), want, "{key}");
+        }
+        let nobody = line("192.0.2.7:1", None);
+        assert_eq!(Key::read("$remote_user").unwrap().value(&nobody, Some(&names)), b"");
     }
 
     proptest::proptest! {

@@ -33,6 +33,7 @@ mod zone;
 
 pub use connections::{Connections, Guard, Over, Stage};
 pub use directives::DIRECTIVES;
+pub use key::Names;
 #[doc(hidden)]
 pub use key::hold_for_any;
 pub use zone::Zones;

@@ -37,7 +37,9 @@ pub enum Error {
     NoServer(String),
 
     /// The server asked for has no certificate that could be loaded: said at start, in full.
-    #[error("the server's certificates could not be loaded, its TLS is off")]
+    #[error(
+        "the server has no certificate to show: none could be loaded, or none is for this name"
+    )]
     NoCertificate,
 
     /// Our own fault.

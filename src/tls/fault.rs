@@ -52,6 +52,10 @@ pub enum Why {
     UnusableKey,
     #[error("its private key does not belong to the certificate in {0:?}")]
     Mismatch(PathBuf),
+    #[error("its certificate wants OCSP answers stapled to it (must-staple), which is not done")]
+    MustStaple,
+    #[error("it leads to more than {0} certificates")]
+    TooMany(usize),
     #[error("a session ticket key has 48 or 80 bytes, this has {0}")]
     TicketKey(u64),
     #[error("this system has no trusted root certificates")]
@@ -110,6 +114,10 @@ impl Fault {
                  -in {file}` with `openssl x509 -noout -pubkey -in {}`",
                 shell(certificate)
             ),
+            Why::MustStaple => "have it issued again without the TLS feature (must-staple): \
+                 clients would refuse it"
+                .to_owned(),
+            Why::TooMany(_) => "name folders that hold the certificates in use alone".to_owned(),
             Why::TicketKey(_) => format!("make one: openssl rand 80 > {file}"),
             Why::NoRoots => {
                 "install the system's CA certificates or set proxy_ssl_trusted_certificate"
@@ -153,6 +161,10 @@ fn shell(path: &Path) -> String {
 pub enum Event {
     /// The file changed and what it holds now is in use.
     Renewed(PathBuf),
+    /// A certificate has come into a folder, and is in use.
+    Added(PathBuf),
+    /// It has gone from its folder, and is in use no more.
+    Removed(PathBuf),
     /// The file changed for the worse: what it held before stays in use.
     Bad(Fault),
 }

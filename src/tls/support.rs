@@ -182,7 +182,7 @@ pub async fn shake(
         })
     };
     let ours = async {
-        let mut accepted = server::accept(far, choose, soon()).await?;
+        let mut accepted = server::accept(far, None, choose, soon()).await?;
         // A client that dislikes us is gone by now: that is for it to tell.
         let mut word = [0; 5];
         if accepted.stream.read_exact(&mut word).await.is_ok() {

@@ -276,3 +276,35 @@ fn the_figures_listener_answers_as_far_as_it_may() {
     assert_eq!(status(&kick(10912)), "413");
     gatepost.quit();
 }
+
+#[test]
+fn a_listener_with_a_secret_shows_nothing_to_who_has_it_not() {
+    let site = Site::new();
+    let token = "0123456789abcdef";
+    site.write("conf/token", format!("{token}\n"));
+    let at_token = site.path("conf/token");
+    fs::set_permissions(&at_token, fs::Permissions::from_mode(0o600)).unwrap();
+    let far = "metrics @ip@:10913 api=full secret=token;";
+    let gatepost = Gatepost::start(site, &conf(far), &[UP]);
+    let at = SocketAddr::from((gatepost.site.ip, 10913));
+    let get = |path: &str, more: &str| {
+        http(at, &format!("GET {path} HTTP/1.1\r\nHost: localhost{more}"), "")
+    };
+    for path in ["/v1/status", "/metrics", "/stub_status", "/nowhere"] {
+        let nothing = get(path, "");
+        assert!(nothing.starts_with("HTTP/1.1 401 "), "{nothing}");
+        assert!(nothing.to_ascii_lowercase().contains("\r\nwww-authenticate: bearer realm="));
+        let wrong = get(path, "\r\nAuthorization: Bearer 0123456789abcdeg");
+        assert!(wrong.starts_with("HTTP/1.1 401 ") && wrong.contains("invalid_token"), "{wrong}");
+    }
+    let right = format!("\r\nAuthorization: Bearer {token}");
+    for path in ["/v1/status", "/metrics"] {
+        let shown = get(path, &right);
+        assert!(shown.starts_with("HTTP/1.1 200 ") && !shown.contains(token), "{shown}");
+    }
+    // A reload with a secret that others may read leaves the old one in force.
+    fs::set_permissions(&at_token, fs::Permissions::from_mode(0o640)).unwrap();
+    gatepost.reload(&conf(far), &[UP], "others than its owner may read or write it");
+    assert!(get("/v1/status", &right).starts_with("HTTP/1.1 200 "));
+    gatepost.quit();
+}

@@ -101,13 +101,21 @@ fn a_change_is_made_put_in_force_and_taken_back() {
     done(&conf(&site, &["gen"]));
     let stderr = fs::File::create(site.path("logs/stderr")).unwrap();
     let mut command = bin(&site);
-    command.args(["-c", "current/gatepost.conf", "-g", "daemon off;"]).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(["-c", "current/gatepost.conf", "-g", "daemon off;"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let mut child = Running(command.stderr(stderr).spawn().unwrap());
     let at = (site.ip, 10143).into();
     let waiting = Waiting::new(PATIENCE);
     while site.read("run/gatepost.pid").is_empty() {
         let ended = child.0.try_wait().unwrap();
-        assert!(ended.is_none() && waiting.left().is_some(), "{}{}", site.read("logs/stderr"), site.read("logs/error.log"));
+        assert!(
+            ended.is_none() && waiting.left().is_some(),
+            "{}{}",
+            site.read("logs/stderr"),
+            site.read("logs/error.log")
+        );
         thread::park_timeout(Duration::from_millis(5));
     }
     let greeting = || Client::connect(Protocol::Imap, at).greeting();
@@ -156,7 +164,12 @@ fn a_change_is_made_put_in_force_and_taken_back() {
     session.ask("NOOP still").is("OK");
     session.ask("LOGOUT").is("OK");
     send(child.0.id(), Signal::SIGTERM);
-    assert!(child.0.wait().unwrap().success(), "{}{}", site.read("logs/stderr"), site.read("logs/error.log"));
+    assert!(
+        child.0.wait().unwrap().success(),
+        "{}{}",
+        site.read("logs/stderr"),
+        site.read("logs/error.log")
+    );
 }
 
 #[test]
@@ -193,7 +206,11 @@ fn zmproxyconfgens_options_are_understood() {
     done(&conf(&site, &["gen", "-w", &work, "-t", &own, "-c", "my.own=1"]));
     let flat =
         run(bin(&site).args(["conf", "flat", "-m", &format!("{work}/current/gatepost.conf")]), "");
-    assert!(flat.out.starts_with("# begin:") && flat.out.contains("max_errors 13;"), "{}", flat.said());
+    assert!(
+        flat.out.starts_with("# begin:") && flat.out.contains("max_errors 13;"),
+        "{}",
+        flat.said()
+    );
 }
 
 #[test]

@@ -137,6 +137,26 @@ fn so_many_sessions_of_one_login() {
 }
 
 #[test]
+fn a_login_is_one_however_it_is_typed() {
+    let tongue = Tongue::Imap;
+    let up = welcoming(tongue);
+    let inside = "limit_conn_zone $login zone=l:1m; limit_conn l 2;
+                  default_domain d.test; login_suffixes /tb;";
+    let gatepost = gatepost(tongue, inside, &up);
+    let logged_in = |name: &str| {
+        let mut client = stranger(&gatepost, tongue);
+        client.log_in(name, "pw");
+        client
+    };
+    let (_first, _second) = (logged_in("alice"), logged_in("Alice@D.test"));
+    for name in ["alice/tb", "ALICE", "alice@d.test/tb"] {
+        let end = stranger(&gatepost, tongue).plain("", name, "pw");
+        assert!(end.starts_with(too_many_logins(tongue)), "{name}: {end}");
+    }
+    logged_in("alice@other.test");
+}
+
+#[test]
 fn a_refused_login_counts_no_more() {
     let answer = "NO [AUTHENTICATIONFAILED] no".to_owned();
     let up = FakeUpstream::start(imap(Manners { answer, ..Manners::imap() }));

@@ -49,6 +49,7 @@ mod regressions;
 mod relay;
 mod reload;
 mod services;
+mod shelf;
 mod smtp;
 mod sources;
 mod submission;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use ::hmac::{Hmac, KeyInit, Mac};
 use aws_lc_rs::{digest, hmac, pbkdf2};
@@ -162,6 +163,10 @@ impl Scram {
     fn begin(client: &mut Dialog, user: &str) -> Self {
         let bare = format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL");
         let first = client.auth("SCRAM-SHA-256", Some(format!("n,,{bare}").as_bytes())).challenge();
+        Self::challenged(bare, first)
+    }
+
+    fn challenged(bare: String, first: String) -> Self {
         let mut parts = first.split(',');
         let mut part = |name: &str| parts.next().unwrap().strip_prefix(name).unwrap().to_owned();
         let (nonce, salt, iterations) = (part("r="), part("s="), part("i=").parse().unwrap());
@@ -365,15 +370,21 @@ fn a_refused_token_is_explained_before_the_refusal() {
         let refusing_lookup = FakeLookup::start(move |_: &Asked| {
             answer(&[("Auth-Status", "expired"), ("Auth-Wait", "1"), ("Auth-Error-SASL", &why)])
         });
-        let up = refusing(tongue, WHY);
+        let up = refusing(tongue, "{\"status\":\"alice is ill\"}");
         let passing = FakeLookup::to(up.addr());
-        for lookup in [refusing_lookup, passing] {
+        for (lookup, is_own) in [(refusing_lookup, false), (passing, true)] {
             let gatepost = asking(tongue, &lookup);
             let mut client = client(&gatepost, tongue);
             for (mechanism, acknowledgement) in BEARERS {
                 let said = token(mechanism, "alice", "a.token");
                 let challenge = client.auth(mechanism, Some(said.as_bytes())).challenge();
-                assert_eq!(challenge, WHY, "{tongue:?} {mechanism}");
+                // A handler that was shown it speaks for itself; an upstream only knows those who exist.
+                let own = match mechanism {
+                    "XOAUTH2" => "{\"status\":\"401\",\"schemes\":\"bearer\"}",
+                    _ => WHY,
+                };
+                let want = if is_own { own } else { WHY };
+                assert_eq!(challenge, want, "{tongue:?} {mechanism}");
                 let end = client.answer(acknowledgement).end();
                 let is_refused = end.starts_with(tongue.refusal()) && !end.contains("OK");
                 assert!(is_refused, "{tongue:?} {mechanism}: {end}");
@@ -441,5 +452,100 @@ fn what_cannot_succeed_is_not_offered() {
             assert!(!end.starts_with(tongue.welcome()), "{tongue:?} {mechanism}: {end}");
         }
         client.log_in("alice", "pw");
+    }
+}
+
+/// Of passwords `uniform` tells. Locked out, too: by its words and its time no attempt tells whether there is such a user, however
+/// often it is repeated.
+#[test]
+fn no_mechanism_tells_who_exists() {
+    const DELAY: Duration = Duration::from_millis(150);
+    let source = |ways: &str| {
+        format!(
+            "login_throttle on; login_failure_delay 150ms; login_failures_user 2/10m free=2 delay=0; {ways}"
+        )
+    };
+    for tongue in Tongue::ALL {
+        let up = refusing(tongue, "{\"status\":\"no\",\"user\":\"alice\"}");
+        let to = up.addr();
+        let lookup = FakeLookup::start(move |asked: &Asked| match asked.get("Auth-User") {
+            "alice" => towards(to, &[("Auth-Pass", "x"), ("Auth-Verifier", &verifier("pw"))]),
+            _ => answer(&[("Auth-Status", "Unknown user")]),
+        });
+        let by_lookup = source("auth_http http://@lookup@/;");
+        let by_table = source(&format!("route {{ alice {to}; }}"));
+        for mechanism in ["XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256"] {
+            let text = if mechanism == "SCRAM-SHA-256" { &by_lookup } else { &by_table };
+            let gatepost = gatepost(tongue, text, &[("lookup", &lookup.addr())]);
+            let heard = ["alice", "nobody"].map(|user| {
+                let guesses = [1, 2, 3].map(|_| guess(&gatepost, tongue, mechanism, user));
+                for (took, said) in &guesses {
+                    let least = DELAY.mul_f64(0.9);
+                    assert!(*took >= least, "{tongue:?} {mechanism} {user}: {took:?} {said:?}");
+                }
+                guesses.map(|(_, said)| said)
+            });
+            assert_eq!(heard[0], heard[1], "{tongue:?} {mechanism}");
+            // The third is one too many, and says so to both.
+            assert_ne!(heard[0][1], heard[0][2], "{tongue:?} {mechanism}");
+        }
+    }
+}
+
+/// One guess: how long it took from its last message on, and all that was said.
+#[track_caller]
+fn guess(
+    gatepost: &Gatepost,
+    tongue: Tongue,
+    mechanism: &str,
+    user: &str,
+) -> (Duration, Vec<String>) {
+    let mut client = client(gatepost, tongue);
+    let began = Instant::now();
+    let said = match mechanism {
+        "PLAIN" => client.auth(mechanism, Some(format!("\0{user}\0guess").as_bytes())),
+        "SCRAM-SHA-256" => {
+            // Locked out: nobody is challenged any more.
+            let bare = format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL");
+            match client.auth(mechanism, Some(format!("n,,{bare}").as_bytes())) {
+                Said::Challenge(first) => {
+                    let first = String::from_utf8(first).unwrap();
+                    let (said, _) = Scram::challenged(bare, first).prove(&mut client, "guess");
+                    said
+                }
+                end => end,
+            }
+        }
+        _ => client.auth(mechanism, Some(token(mechanism, user, "a.token").as_bytes())),
+    };
+    let took = began.elapsed();
+    let all = match said {
+        Said::End(end) => vec![end],
+        Said::Challenge(challenge) => {
+            let acknowledgement = if mechanism == "OAUTHBEARER" { "\x01" } else { "" };
+            vec![String::from_utf8(challenge).unwrap(), client.answer(acknowledgement).end()]
+        }
+    };
+    (took, all)
+}
+
+/// While the servers of a domain are down, a name that nobody knows hears what those hear who are
+/// known there.
+#[test]
+fn a_dead_upstream_does_not_tell_who_is_known() {
+    for tongue in Tongue::ALL {
+        let route = "route { alice@a.test dead; bob@b.test UP; }
+                     upstream dead { server 127.0.0.1:1; }";
+        let up = refusing(tongue, "{}");
+        let text =
+            format!("login_failure_delay 50ms; {}", route.replace("UP", &up.addr().to_string()));
+        let gatepost = gatepost(tongue, &text, &[]);
+        let [known, unknown, elsewhere, again] =
+            ["alice@a.test", "nobody@a.test", "nobody@b.test", "alice@a.test"]
+                .map(|user| guess(&gatepost, tongue, "PLAIN", user).1);
+        assert_eq!(known, unknown, "{tongue:?}");
+        assert_eq!(known, again);
+        assert_ne!(known, elsewhere);
+        assert!(elsewhere[0].starts_with(tongue.refusal()), "{elsewhere:?}");
     }
 }

@@ -4,7 +4,9 @@ use nix::sys::signal::Signal;
 
 use crate::crowd::Crowd;
 use crate::scene::{CERTIFICATE, Scene, TO_BACKEND, servers};
-use crate::support::{Ca, Client, FakeUpstream, Manners, Protocol, Talk, imap, mail, until};
+use crate::support::{
+    Ca, Client, FakeUpstream, Manners, Protocol, Talk, command, imap, mail, run, until,
+};
 
 const GONE: &str = "exited with code 0";
 
@@ -78,6 +80,50 @@ fn an_invalid_file_leaves_the_old_one_serving() {
     }
     scene.gatepost.reload(&conf("imap_greeting \"mended\";"), &values, GONE);
     assert!(greeting(&scene).contains("mended"));
+    scene.gatepost.quit();
+}
+
+#[test]
+fn a_reload_that_fails_is_not_half_in_force() {
+    let (upstream, scene) = scene();
+    let gatepost = &scene.gatepost;
+    let up = upstream.addr();
+    let values: [(&str, &dyn ToString); 1] = [("up", &up)];
+    let pool = |weight: u32, more: &str| {
+        let servers = servers(Protocol::Imap);
+        mail(&format!(
+            "{CERTIFICATE} upstream pool {{ server @up@ weight={weight}; server 127.0.0.3:9; }}
+             route {{ default pool; }} {more}
+             lookup l {{ handler http://127.0.0.1:9/{weight}; }} {servers}"
+        ))
+    };
+    let shown = || {
+        let told = |what: &str| {
+            let said = run(command(&gatepost.site).args([what, "list", "--json"]), "").worked().out;
+            serde_json::from_str::<serde_json::Value>(&said).unwrap()
+        };
+        let (upstreams, lookups) = (told("upstream"), told("lookup"));
+        let all = upstreams["upstreams"][0]["servers"].as_array().unwrap();
+        let ours = all.iter().find(|server| server["address"] == up.to_string());
+        let weight = ours.unwrap()["weight"].clone();
+        (weight, lookups["handlers"][0]["url"].clone())
+    };
+    gatepost.reload(&pool(3, ""), &values, GONE);
+    let before = shown();
+    assert_eq!(before.0, 3);
+    // Another's port: all else is well.
+    let taken =
+        "server { listen @up@; protocol imap; } server { listen unix:@dir@/new; protocol imap; }";
+    let last =
+        "server { listen unix:@dir@/new; protocol imap; } server { listen @up@; protocol imap; }";
+    for more in [taken, last] {
+        gatepost.reload(&pool(7, more), &values, "bind()");
+        assert_eq!(shown(), before);
+        assert!(!gatepost.site.path("new").exists(), "a socket is left behind");
+        scene.let_in().ask("NOOP").is("OK");
+    }
+    gatepost.reload(&pool(7, ""), &values, GONE);
+    assert_eq!(shown().0, 7);
     scene.gatepost.quit();
 }
 

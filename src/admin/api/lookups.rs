@@ -35,6 +35,12 @@ pub struct Handler {
     pub last: Option<LastAnswer>,
     pub asked: u64,
     pub errors: u64,
+    /// In a row, up to now.
+    #[serde(default)]
+    pub failures_in_row: u64,
+    /// Questions that it is at.
+    #[serde(default)]
+    pub in_flight: u64,
     pub last_error: Option<String>,
     pub next_try: Option<When>,
     pub p50_ms: Option<f64>,

@@ -58,11 +58,16 @@ macro_rules! words {
         }
 
         impl $name {
-            #[allow(dead_code, reason = "not every word is shown to people")]
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
                 }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
             }
         }
     };
@@ -116,6 +121,13 @@ impl Problem {
 
     pub fn forbidden(text: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", text)
+    }
+
+    /// The listener has a token, and the request shows none, or another.
+    pub fn unauthorized() -> Self {
+        let text = "a token is asked for here";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", text)
+            .hint("send \"Authorization: Bearer TOKEN\"")
     }
 
     /// The listener answers questions only.

@@ -4,12 +4,12 @@ mod site;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
+use super::watch::Watch;
 use super::{Options, lookups, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
@@ -31,24 +31,26 @@ use crate::throttle::logins::{Ledger, directives::Settings as LoginLimits};
 use crate::tls::certs::{Identity, Store};
 use crate::tls::client::Connectors;
 use crate::tls::directives::{self as tls, UpstreamSettings};
+use crate::tls::fault::Fault;
 use crate::tls::names::Names;
 use crate::tls::server::Shared;
 
 /// What outlives a reload: counters, tickets, certificates that have not changed.
+///
+/// Reading a configuration and building its [`Model`] may look things up here and leave rows that
+/// say nothing, but change nothing that is in force: that is [`Model::take_effect`]'s.
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub metrics: Metrics,
     pub certificates: Arc<Store>,
     pub tls: Arc<Shared>,
+    pub watch: Arc<Watch>,
     /// What the upstreams of SMTP servers offer, by the name of the server.
     seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
     zones: Zones,
     pub fleet: route::Fleet,
     /// Who has failed to log in, and how often.
     pub ledger: Ledger,
-    /// The next configuration that is built is the first to serve: what was kept before a restart is
-    /// taken up. Nobody does that who only tests one.
-    pub restores: Arc<AtomicBool>,
 }
 
 impl Kept {
@@ -58,7 +60,7 @@ impl Kept {
         Self {
             ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
             fleet,
-            restores: Arc::default(),
+            watch: Arc::new(Watch::new(metrics.clone())),
             metrics,
             certificates: Arc::new(Store::default()),
             tls: Arc::new(Shared::new()),
@@ -119,6 +121,9 @@ pub struct Model {
     pub doors: Vec<(Listen, Arc<Door>)>,
     /// Where others ask for routes.
     pub windows: Vec<lookups::Window>,
+    /// All that doors lead to.
+    sites: Vec<Arc<Site>>,
+    cache: Option<memcached::Settings>,
     pub log: Log,
     /// Whose certificates' ends are told.
     pub identities: Vec<Arc<Identity>>,
@@ -126,7 +131,7 @@ pub struct Model {
     pub state: State,
     pub groups: Vec<Arc<Group>>,
     /// Who is asked how he is.
-    pub patients: Vec<Patient>,
+    patients: Vec<Patient>,
 }
 
 /// The servers behind one address, each with whether it is marked as the default.
@@ -139,6 +144,23 @@ impl Model {
         let doors = self.doors.iter().map(move |(listen, _)| (listen, workers));
         let windows = self.windows.iter().map(move |window| (&window.listen, workers));
         doors.chain(windows).chain(self.settings.metrics.iter().map(|listen| (listen, 1)))
+    }
+
+    /// Puts in force what this configuration says of all that outlives it. It cannot fail: before it
+    /// comes everything that can, so that a configuration that fails has changed nothing.
+    pub fn take_effect(&mut self, kept: &Kept) {
+        let fleet = &kept.fleet;
+        fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &self.log);
+        fleet.sources.log_to(self.log.clone());
+        for site in &self.sites {
+            site.take_effect();
+        }
+        for window in &self.windows {
+            window.take_effect();
+        }
+        fleet.sticky.adopt(self.groups.iter().map(|group| group.described()));
+        let groups = self.groups.iter().map(|group| &**group);
+        fleet.follow(&self.state, &self.log, groups, std::mem::take(&mut self.patients));
     }
 }
 
@@ -190,16 +212,21 @@ impl Plan {
         Self { settings, tree, cache, state, servers, lookups, error_log, complaints, notes }
     }
 
-    /// Opens the logs, and puts together what sessions need.
+    /// What each server shows in TLS, and where it listens.
+    pub fn shown(&self) -> impl Iterator<Item = (&tls::Settings, Vec<String>)> {
+        let at = |listen: &Listen| listen.endpoint.to_string();
+        let servers = self.servers.iter();
+        servers.map(move |server| (&server.tls, server.listens.iter().map(at).collect()))
+    }
+
+    /// Opens the logs, and puts together what sessions need. It is in force with
+    /// [`Model::take_effect`].
     pub fn build(self, kept: &Kept) -> Result<Model, Faults> {
         let log = logs::open(&self.error_log).map_err(|error| vec![error])?;
-        if kept.restores.swap(false, Ordering::Relaxed) {
-            kept.fleet.restore(&self.state, &log);
-        }
         let (mut connectors, mut names) = (Connectors::default(), Resolvers::default());
         let mut realms = Realms::default();
         let mut faults = Vec::new();
-        let mut patients = Vec::new();
+        let (mut patients, mut sites) = (Vec::new(), Vec::new());
         let mut doors: Vec<(Listen, Sites)> = Vec::new();
         let mut known: HashMap<&Endpoint, usize> = HashMap::new();
         for server in &self.servers {
@@ -213,6 +240,7 @@ impl Plan {
                     continue;
                 }
             };
+            sites.push(Arc::clone(&site));
             for listen in &server.listens {
                 let at = *known.entry(&listen.endpoint).or_insert_with(|| {
                     doors.push((listen.clone(), Vec::new()));
@@ -252,10 +280,19 @@ impl Plan {
         let asked = self.lookups.and_then(|plan| plan.identity);
         let identities = self.servers.into_iter().map(|server| server.identity).chain(asked);
         let identities = identities.collect();
-        kept.fleet.cache.set_up(self.cache.as_ref(), &kept.metrics, &log);
-        kept.fleet.sources.log_to(log.clone());
-        let (settings, state) = (self.settings, self.state);
-        Ok(Model { settings, doors, windows, log, identities, state, groups, patients })
+        let (settings, state, cache) = (self.settings, self.state, self.cache);
+        Ok(Model {
+            settings,
+            doors,
+            windows,
+            sites,
+            cache,
+            log,
+            identities,
+            state,
+            groups,
+            patients,
+        })
     }
 }
 
@@ -322,6 +359,7 @@ struct Reader<'a> {
     /// How many more places may be listened at.
     room: usize,
     complaints: Vec<String>,
+    told: HashSet<String>,
     notes: Vec<String>,
 }
 
@@ -346,6 +384,7 @@ impl<'a> Reader<'a> {
             formats,
             room: listen::MOST,
             complaints: Vec::new(),
+            told: HashSet::new(),
             notes: Vec::new(),
         }
     }
@@ -360,7 +399,8 @@ impl<'a> Reader<'a> {
                 plan.domains.by_address.entry(ip).or_insert_with(own);
             }
         }
-        self.complaints.extend(plan.complaints.iter().cloned());
+        let fresh = plan.complaints.iter().filter(|one| self.told.insert((*one).clone()));
+        self.complaints.extend(fresh.cloned());
         self.notes.extend(plan.notes.iter().cloned());
         plan
     }
@@ -378,16 +418,18 @@ impl<'a> Reader<'a> {
         }
         let tls = tls::Settings::read(block, &self.tls);
         let needs_tls = settings.starttls != StartTls::Off || listens.iter().any(|l| l.ssl);
-        let (identity, faults) = self.kept.certificates.identity(&tls.files());
+        let (identity, faults) = identity(&tls, &settings.names, self.kept);
         if needs_tls {
-            if tls.certificates.is_empty() {
+            if !tls.has_certificates() {
                 block.fault_here(
                     "no \"ssl_certificate\" is defined for server that listens with \"ssl\" or \
                      offers \"starttls\"",
                 );
             }
             let others = self.kept.tls.faults(&tls);
-            self.complaints.extend(faults.iter().chain(&others).map(ToString::to_string));
+            // Servers share folders, and what is wrong in them is told once.
+            let told = faults.iter().chain(&others).map(ToString::to_string);
+            self.complaints.extend(told.filter(|one| self.told.insert(one.clone())));
         }
         self.notes.extend(tls.notices.iter().cloned());
         let outer = Plain {
@@ -454,6 +496,18 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a server that is called `names` shows its clients, and what is wrong with that.
+pub fn identity(tls: &tls::Settings, names: &[String], kept: &Kept) -> (Identity, Vec<Fault>) {
+    let (identity, mut faults) = kept.certificates.identity(&tls.files());
+    match kept.certificates.shelf(&tls.folders, tls.passwords.as_deref()) {
+        None => (identity, faults),
+        Some((shelf, others)) => {
+            faults.extend(others);
+            (identity.with(shelf, names), faults)
+        }
+    }
+}
+
 fn listens(block: &Block, room: &mut usize) -> Vec<Listen> {
     let statements = block.all("listen");
     if statements.is_empty() {
@@ -500,8 +554,15 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
     let plan =
         Plan::read(options, &kept).map_err(|faults| Unusable { syntax_is_ok: false, faults })?;
     let fail = |faults| Unusable { syntax_is_ok: true, faults };
-    if !plan.complaints.is_empty() {
-        return Err(fail(plan.complaints));
+    let mut complaints = plan.complaints.clone();
+    for fault in kept.certificates.prove() {
+        let fault = fault.to_string();
+        if !complaints.contains(&fault) {
+            complaints.push(fault);
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(fail(complaints));
     }
     let text = plan.tree.dump();
     plan.build(&kept).map_err(fail)?;
@@ -512,3 +573,6 @@ pub fn test(options: &Options) -> Result<String, Unusable> {
 pub fn pid_file(options: &Options) -> Result<PathBuf, Faults> {
     Plan::read(options, &Kept::new()).map(|plan| plan.settings.pid)
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,9 @@ impl Server {
             None => main_log.clone(),
         };
         let alpn: &[&str] = &[self.words.alpn];
-        let config = (!self.tls.certificates.is_empty())
+        let config = self
+            .tls
+            .has_certificates()
             .then(|| server::config(&self.tls, Arc::clone(&self.identity), alpn, &kept.tls));
         // What is wrong with its files has been complained of.
         let config = config.map(|(config, _)| config);

@@ -80,6 +80,8 @@ fn handler(status: Status, protocols: Vec<String>, weight: u64) -> Handler {
         last,
         asked: status.counts.asked,
         errors: status.counts.failed,
+        failures_in_row: status.fails.into(),
+        in_flight: status.in_flight as u64,
         last_error,
         next_try: status.retry.filter(|_| state == HandlerState::SetAside).map(times::at),
         p50_ms: status.p50.map(times::ms),
@@ -110,8 +112,8 @@ mod tests {
             }),
             p50: None,
             p99: None,
-            fails: 0,
-            in_flight: 0,
+            fails: 4,
+            in_flight: 5,
             counts: Counts { asked: 7, failed: 2, ..Counts::default() },
         }
     }
@@ -127,6 +129,7 @@ mod tests {
         ] {
             let one = handler(status(standing, what), vec!["imap".into()], 3);
             assert_eq!((one.state, one.last_error.as_deref()), (state, error));
+            assert_eq!((one.failures_in_row, one.in_flight), (4, 5));
             assert_eq!(one.next_try.is_some(), state == HandlerState::SetAside);
             let last = one.last.unwrap();
             assert_eq!((&*last.result, last.ms), (result, 3.0));

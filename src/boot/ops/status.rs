@@ -75,6 +75,7 @@ impl Running {
         let expiries = serving.identities.iter().flat_map(|identity| identity.expiry());
         let expiries = expiries.map(|one| (one.certificate.display().to_string(), one.not_after));
         let mut problems = expiring(expiries, i64::try_from(now).unwrap_or(i64::MAX));
+        problems.extend(self.kept.watch.problems(SystemTime::now()));
         let reload = self.reload.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(why) = &*reload {
             problems

@@ -7,6 +7,7 @@ mod people;
 mod rest;
 mod servers;
 mod status;
+pub mod tls;
 
 use std::io::{self, Write};
 
@@ -140,7 +141,7 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
             servers::zimbra(&command, client, screen).await
         }
         Command::Top(top) => super::top::run(top, client, screen).await,
-        Command::Conf(_) | Command::Help { .. } => {
+        Command::Conf(_) | Command::Tls(_) | Command::Help { .. } => {
             Err(Failure::Ours("this needs no gatepost".to_owned()))
         }
     }

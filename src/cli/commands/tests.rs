@@ -122,7 +122,9 @@ fn the_manual_shows_what_the_commands_print() {
         let alias = command.get_all_aliases().next().unwrap_or(name);
         let is_shown =
             [name, alias].iter().any(|name| manual.contains(&format!("$ gatepost {name}")));
-        assert!(is_shown || name == "help", "{name}");
+        // What needs no gatepost that runs has a manual of its own.
+        let is_apart = read("docs/certificates.md").contains(&format!("`gatepost {name} "));
+        assert!(is_shown || is_apart || name == "help", "{name}");
     }
     assert!(count > 30, "where are they?");
 }

@@ -1,9 +1,10 @@
 //! The terminal: what is drawn on it, and the keys that come from it.
 
 use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -11,6 +12,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Drawn, Text};
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::frame::{Line, Look, lines};
@@ -23,11 +25,11 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// The terminal while it is ours. Dropped, it is as it was, on a panic too: ratatui's hook sees to
 /// that.
-pub struct Shown(DefaultTerminal);
+pub struct Shown(ManuallyDrop<DefaultTerminal>);
 
 impl Shown {
     pub fn open() -> io::Result<Self> {
-        ratatui::try_init().map(Self).inspect_err(|_| ratatui::restore())
+        ratatui::try_init().map(ManuallyDrop::new).map(Self).inspect_err(|_| ratatui::restore())
     }
 
     pub fn draw(
@@ -47,7 +49,9 @@ impl Shown {
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        ratatui::restore();
+        // A terminal that is gone needs none of this. ratatui's own way of dropping tells standard
+        // error about it, which may be gone as well: a panic.
+        let _ = self.0.show_cursor().and_then(|()| ratatui::try_restore());
     }
 }
 
@@ -78,11 +82,11 @@ pub enum Press {
     Leave,
 }
 
-/// Listens for keys in a thread of its own: reading a terminal blocks.
+/// Listens for keys in a thread of its own: reading a terminal blocks. Nobody waits for the thread: of
+/// a terminal that goes away while it is read, crossterm reads nothing for ever.
 pub struct Keys {
     presses: UnboundedReceiver<Press>,
     done: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Keys {
@@ -90,21 +94,22 @@ impl Keys {
         let (tell, presses) = unbounded_channel();
         let done = Arc::new(AtomicBool::new(false));
         let is_done = Arc::clone(&done);
-        let thread = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             while !is_done.load(Ordering::Relaxed) {
-                let press = match event::poll(SLICE) {
+                // A terminal that is gone is as good as a wish to leave.
+                let press = match await_key(io::stdin()).and_then(|()| event::poll(Duration::ZERO))
+                {
                     Ok(false) => continue,
                     Ok(true) => event::read().map(press),
                     Err(error) => Err(error),
                 };
-                // A terminal that is gone is as good as a wish to leave.
                 let press = press.unwrap_or(Some(Press::Leave));
                 if press.is_some_and(|press| tell.send(press).is_err() || press == Press::Leave) {
                     return;
                 }
             }
         });
-        Self { presses, done, thread: Some(thread) }
+        Self { presses, done }
     }
 
     pub async fn next(&mut self) -> Option<Press> {
@@ -115,10 +120,22 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It reads nothing that can panic.
-            let _ = thread.join();
-        }
+    }
+}
+
+/// Waits for a slice of time, or less if there is something to read. Fails once the other side of
+/// the terminal is gone.
+fn await_key(terminal: impl AsFd) -> io::Result<()> {
+    let slice = Timespec::try_from(SLICE).expect("a tenth of a second is a time");
+    let mut polled = [PollFd::new(&terminal, PollFlags::IN)];
+    match poll(&mut polled, Some(&slice)) {
+        Err(error) if error != rustix::io::Errno::INTR => return Err(error.into()),
+        _ => {}
+    }
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    match polled[0].revents().intersects(gone) {
+        true => Err(io::ErrorKind::BrokenPipe.into()),
+        false => Ok(()),
     }
 }
 
@@ -162,6 +179,14 @@ mod tests {
                 assert!(row(0).starts_with("gatepost 0"), "{}", row(0));
             }
         }
+    }
+
+    #[test]
+    fn a_terminal_that_is_gone_is_noticed() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        await_key(&ours).unwrap();
+        drop(theirs);
+        assert!(await_key(&ours).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,7 +210,7 @@ struct Desk<P, N> {
 impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
     fn welcome(&mut self, conn: Conn) {
         let (pages, limits, stop) = (Arc::clone(&self.pages), self.limits, self.stop.clone());
-        let Conn { stream, mut permit, peer: from, .. } = conn;
+        let Conn { stream, mut permit, peer: from, local, .. } = conn;
         if !pages.admits(&from) {
             return;
         }
@@ -221,7 +222,9 @@ impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
         tasks::spawn("http server", async move {
             match tls {
                 None => connection(stream, (peer, from), pages, limits, stop).await,
-                Some(tls) => secured(stream, tls, (peer, from), pages, limits, stop).await,
+                Some(tls) => {
+                    secured(stream, (tls, local.ip()), (peer, from), pages, limits, stop).await
+                }
             }
             drop(permit);
         });
@@ -235,13 +238,13 @@ impl<P: Pages, N: FnMut(Notice)> Host for Desk<P, N> {
 /// Serves one connection to its end, after its handshake.
 async fn secured<P: Pages>(
     stream: Plain,
-    tls: Arc<Config>,
+    (tls, local): (Arc<Config>, Option<IpAddr>),
     who: (Peer, Endpoint),
     pages: Arc<P>,
     limits: Limits,
     stop: Halt<Leave>,
 ) {
-    let accepted = tls::accept(stream, |_| Some(tls), Instant::now() + limits.head).await;
+    let accepted = tls::accept(stream, local, |_| Some(tls), Instant::now() + limits.head).await;
     let accepted =
         accepted.map_err(Insecure::from).and_then(|accepted| match accepted.client.bar() {
             None => Ok(accepted.stream),

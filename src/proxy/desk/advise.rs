@@ -87,7 +87,8 @@ impl Desk<'_> {
         let attempt = Attempt::new(Mechanism::Gssapi, Vec::new(), Secret::default());
         self.note(&site, &attempt);
         let entry = self.begin(&site, &attempt).await?;
-        let refusal = self.end(&site, entry, Missed::Unknown(Refusal::new(error.kind()))).await;
+        let missed = Missed::Unknown(Refusal::new(error.kind()));
+        let refusal = self.end(&site, &attempt, entry, missed).await;
         let refused = Err(refusal);
         self.conclude(&site, Mechanism::Gssapi, &refused);
         refused

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio::time::Instant;
+
 use super::super::session::addr;
 use super::super::site::{Site, Towards};
 use super::call::{Call, Client};
 use super::credentials::{Credentials, Lack};
 use super::error::Error;
 use super::place::{Place, Sticky};
-use super::understand::understand;
+use super::understand::{owner, understand};
 use super::{Desk, Found, Missed, Upstream};
 use crate::login::{Attempt, Granted, Kind, Mechanism, Refusal, Verdict};
 use crate::net::{Endpoint, Stream};
 use crate::observe::Level;
 use crate::observe::escape::Quoted;
+use crate::route::maintenance::Clientele;
 use crate::route::presence::canonical;
 use crate::route::{Origin, Route};
-use crate::throttle::Stage;
 use crate::throttle::logins::Entry;
+use crate::throttle::{Names, Stage};
 use crate::tls;
 
 /// How many addresses one login may try: an upstream with a hundred dead servers must not keep a
@@ -36,6 +39,25 @@ fn account<'a>(route: &'a Route, attempt: &'a Attempt) -> &'a [u8] {
     }
 }
 
+/// Whose secret is about to be judged, by the account's own name where a source has said one. None
+/// where there is nothing to guess: who has proved his name is nobody else.
+fn guessed_at<'a>(route: &'a Route, attempt: &'a Attempt) -> Option<&'a [u8]> {
+    match attempt.mechanism {
+        Mechanism::External | Mechanism::Gssapi | Mechanism::Unasked => None,
+        // What a source says of the account is of the mailbox's.
+        _ if attempt.authzid.is_some() => Some(route.user.as_deref().unwrap_or(&attempt.user)),
+        _ => Some(route.account.as_deref().or(route.user.as_deref()).unwrap_or(&attempt.user)),
+    }
+}
+
+/// What it is counted by.
+fn names<'a>(route: &'a Route, attempt: &'a Attempt) -> Names<'a> {
+    let mailbox = account(route, attempt);
+    // The account is his whose password it is, unless he says that he acts for another.
+    let login = if attempt.authzid.is_some() { &attempt.user } else { mailbox };
+    Names { login, mailbox }
+}
+
 /// One login on its way.
 #[derive(Clone, Copy)]
 struct Hop<'a> {
@@ -45,6 +67,9 @@ struct Hop<'a> {
     /// How many more proxies it may pass, this one included.
     ttl: u8,
     entry: Option<&'a Entry>,
+    /// Among whom the user is.
+    of: Clientele<'a>,
+    began: Instant,
 }
 
 impl Hop<'_> {
@@ -79,10 +104,13 @@ impl Desk<'_> {
             return Err(notice.refusal());
         }
         let entry = self.begin(site, &attempt).await?;
-        let hop = Hop { site, attempt: &attempt, suffix: &suffix, ttl, entry: entry.as_ref() };
+        let (of, began) = (Clientele { protocol: site.words.name, domain }, Instant::now());
+        let (entry_at, suffix) = (entry.as_ref(), &*suffix);
+        let hop = Hop { site, attempt: &attempt, suffix, ttl, entry: entry_at, of, began };
         let led = self.lead(&hop, found).await;
         match led {
             Ok((upstream, granted, route)) => {
+                site.fleet.maintenance.somebody_for(of);
                 if route.keepable {
                     let asker = self.asker(site, &attempt).await;
                     site.router.keep(&attempt, &asker, &route);
@@ -97,7 +125,38 @@ impl Desk<'_> {
                 }
                 Ok((upstream, granted))
             }
-            Err(missed) => Err(self.end(site, entry, missed).await),
+            Err(missed) => {
+                if matches!(missed, Missed::Upstream(_)) {
+                    site.fleet.maintenance.somebody_for(of);
+                }
+                if missed.is_nobody()
+                    && attempt.mechanism != Mechanism::Unasked
+                    && let Some((refusal, took)) = site.fleet.maintenance.outage(of)
+                {
+                    // Those who exist cannot be let in now: so nobody hears more than they.
+                    let wait = took.saturating_sub(began.elapsed());
+                    if let Some(entry) = entry {
+                        entry.unknown();
+                    }
+                    return Err(Refusal { wait, ..refusal });
+                }
+                Err(self.end(site, &attempt, entry, missed).await)
+            }
+        }
+    }
+
+    /// Counts an attempt by the account that a route leads to, whatever name has led there.
+    async fn hold_to(&self, hop: &Hop<'_>, route: &Route) -> Result<(), Missed> {
+        let Some((entry, account)) = hop.entry.zip(guessed_at(route, hop.attempt)) else {
+            return Ok(());
+        };
+        // Another name of its own is guessed at as the account is.
+        let own = owner(hop.site, hop.attempt);
+        let account = if account == &*hop.attempt.user { &*own } else { account };
+        match entry.hold_to(account).await {
+            true => Ok(()),
+            // A name that is nobody's would hear the same.
+            false => Err(Missed::Unknown(Refusal::new(Kind::BadCredentials))),
         }
     }
 
@@ -109,6 +168,9 @@ impl Desk<'_> {
         found: Option<Found>,
     ) -> Result<(Upstream, Granted, Route), Missed> {
         if hop.attempt.disproved {
+            if let Some(Ok(route)) = &found {
+                self.hold_to(hop, route).await?;
+            }
             // One that nobody knows hears the same as one whose password is wrong, whatever a handler
             // has said of it. And as with a handler, who is not made to wait is sent away: guessing
             // costs a connection each time.
@@ -124,6 +186,7 @@ impl Desk<'_> {
             Some(found) => found?,
             None => self.find(hop.site, hop.attempt).await?,
         };
+        self.hold_to(hop, &route).await?;
         let missed = match self.knock(hop, &mut route).await {
             Ok((upstream, granted)) => return Ok((upstream, granted, route)),
             Err(missed) => missed,
@@ -132,6 +195,7 @@ impl Desk<'_> {
             && let Some(reason) = missed.is_worth_another_look()
             && let Some(mut fresh) = self.find_anew(hop.site, hop.attempt, &route, reason).await
         {
+            self.hold_to(hop, &fresh).await?;
             let (upstream, granted) = self.knock(hop, &mut fresh).await?;
             return Ok((upstream, granted, fresh));
         }
@@ -140,10 +204,11 @@ impl Desk<'_> {
 
     /// Tries the addresses of a route until one rules.
     async fn knock(&self, hop: &Hop<'_>, route: &mut Route) -> Result<(Upstream, Granted), Missed> {
-        let Hop { site, attempt, suffix, ttl, entry } = *hop;
+        let Hop { site, attempt, suffix, ttl, entry, .. } = *hop;
         let session = self.session;
         self.check(attempt, route)?;
-        session.count(Stage::LoggingIn).map_err(|over| over.refusal())?;
+        let names = names(route, attempt);
+        session.count(Stage::LoggingIn, Some(&names)).map_err(|over| over.refusal())?;
         let group = route.group.as_ref().map(|group| group.name.as_str());
         let towards = Arc::clone(site.towards(group));
         let overriding;
@@ -241,6 +306,8 @@ impl Desk<'_> {
             let notice = site.fleet.maintenance.of_upstream(&group.name)?;
             Some(Missed::Gone(notice.refusal()))
         });
+        let group = route.group.as_ref().map(|group| group.name.as_str());
+        site.fleet.maintenance.nobody_for(hop.of, group, hop.began.elapsed());
         Err(ailing.unwrap_or(Missed::Unreachable))
     }
 

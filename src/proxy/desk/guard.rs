@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::super::site::Site;
+use super::understand::owner;
 use super::{Desk, Missed};
-use crate::login::{Attempt, Kind, Mechanism, Refusal};
+use crate::login::{self, Attempt, Kind, Mechanism, Refusal};
 use crate::throttle::logins::{Entry, RefusedBy, Who};
 
 impl Desk<'_> {
@@ -19,7 +20,8 @@ impl Desk<'_> {
         }
         let ip: Option<IpAddr> = self.client(site, attempt).ip();
         // Whose password it is: of a master user, his.
-        let who = Who { ip, user: &attempt.user, protocol: site.words.name };
+        let user = owner(site, attempt);
+        let who = Who { ip, user: &user, protocol: site.words.name };
         let denied = |denied: crate::throttle::logins::Denied| {
             denied.refusal(site.words.name, attempt.mechanism)
         };
@@ -34,7 +36,13 @@ impl Desk<'_> {
     /// Takes note of an attempt that has failed, and gives what its client is told, and when.
     ///
     /// Who is not known hears the same as who is known by another password, after the same time.
-    pub async fn end(&self, site: &Site, entry: Option<Entry>, missed: Missed) -> Refusal {
+    pub async fn end(
+        &self,
+        site: &Site,
+        attempt: &Attempt,
+        entry: Option<Entry>,
+        missed: Missed,
+    ) -> Refusal {
         let by = match &missed {
             Missed::Upstream(_) => RefusedBy::Upstream,
             _ => RefusedBy::Us,
@@ -51,6 +59,8 @@ impl Desk<'_> {
         if is_ours && !is_for_later && site.logins.says_ours(refusal.kind) {
             (refusal.text, refusal.code, refusal.bare) = (None, None, false);
             refusal.untagged.clear();
+            // Nor whether there was anybody to take the token amiss.
+            refusal.sasl = login::bearer::refused(attempt.mechanism);
             // Nor does it tell that a lookup has said so, and wants the client to wait, or to go.
             (refusal.wait, refusal.close) = (Duration::ZERO, false);
         }

@@ -31,6 +31,15 @@ impl Missed {
         }
     }
 
+    /// Whether nobody knows the user, and nobody has seen the secret to say so.
+    pub fn is_nobody(&self) -> bool {
+        let is_final = |refusal: &Refusal| {
+            let is_for_later = refusal.code.as_deref().is_some_and(|code| code.starts_with('4'));
+            refusal.kind == Kind::BadCredentials && !is_for_later
+        };
+        matches!(self, Self::Unknown(refusal) if is_final(refusal))
+    }
+
     pub fn into_refusal(self) -> Refusal {
         match self {
             Self::Unknown(refusal)

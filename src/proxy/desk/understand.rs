@@ -11,14 +11,22 @@ use crate::observe::escape::Quoted;
 ///
 /// A message without a login is for its recipient: that is whose server is looked for.
 pub fn understand(site: &Site, attempt: &Attempt) -> (Attempt, String) {
+    rules(site).apply(attempt)
+}
+
+/// Whose secret is guessed at by an attempt that is [understood](understand), however it is spelled.
+pub fn owner(site: &Site, meant: &Attempt) -> Box<[u8]> {
+    rules(site).owner(meant)
+}
+
+fn rules(site: &Site) -> Rules<'_> {
     let settings = &site.settings;
-    let rules = Rules {
+    Rules {
         separator: settings.separator.and_then(|mark| u8::try_from(mark).ok()),
         suffixes: &settings.suffixes,
         domain: settings.default_domain.as_deref(),
         postmaster: site.router.has_postmaster(),
-    };
-    rules.apply(attempt)
+    }
 }
 
 /// What the log is told where nobody knows a login for want of its domain: what would have given it

@@ -45,12 +45,6 @@ pub enum Method {
 }
 
 impl Method {
-    /// The same login, or the same client, is to meet the same server again.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn is_hash(&self) -> bool {
-        matches!(self, Self::Hash(_) | Self::IpHash)
-    }
-
     /// Whether it can tell one server that is left for the others' sake (`backup`), and one that
     /// recovers (`slow_start`): as in nginx.
     pub fn knows_backup(&self) -> bool {

@@ -46,7 +46,9 @@ pub use directives::Settings;
 use entry::Entry;
 pub use entry::Ground;
 pub use purge::{Purge, PurgeReport, Row};
-pub use question::{Question, Role};
+pub use question::Question;
+#[cfg(test)]
+pub use question::Role;
 pub use shared::Format;
 
 use super::{NotFound, Route};
@@ -167,13 +169,6 @@ impl Routes {
             scopes: Arc::default(),
             locals: Arc::default(),
         }
-    }
-
-    /// The same process with another shared cache: what a reload makes of it that names others.
-    #[must_use]
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn with(&self, cache: Cache, bus: Bus, format: Format) -> Self {
-        Self { shared: Shared::new(cache, format), bus, ..self.clone() }
     }
 
     /// A router is made that has these settings.

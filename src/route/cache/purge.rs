@@ -8,6 +8,7 @@ use super::super::template::parts;
 use super::question::Question;
 use super::shared::{Format, Value};
 use super::{Routes, zimbra};
+#[cfg(test)]
 use crate::memcached::bus::{Heard, Listener};
 use crate::memcached::{self, Held, Key};
 use crate::observe::tasks;
@@ -234,7 +235,7 @@ impl Routes {
     }
 
     /// Obeys what is heard, as long as there is anything to hear.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
+    #[cfg(test)]
     pub async fn follow(&self, mut listener: Listener) {
         while let Some(heard) = listener.next().await {
             match heard {

@@ -105,7 +105,7 @@ impl Question {
     }
 
     /// Where the web session of the account `id` is served.
-    #[allow(dead_code, reason = "for the web front, which is to come")]
+    #[cfg(test)]
     pub fn by_id(scope: Scope, secure: bool, role: Role, id: &str) -> Option<Self> {
         let is_fit = (1..=LONGEST_NAME).contains(&id.len());
         let protocol = PROTOCOLS.iter().position(|(name, _)| *name == "http")?;

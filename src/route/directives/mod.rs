@@ -365,12 +365,6 @@ impl Settings {
     pub fn has_vouching_handler(&self) -> bool {
         self.order.iter().any(|step| self.has(step) && self.vouches(step))
     }
-
-    /// Whether a name without a domain means the same user whoever says it, to all that are asked.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn allows_unqualified(&self) -> bool {
-        self.lookups.iter().all(|lookup| lookup.allow_unqualified)
-    }
 }
 
 /// The names of all sources: those that are known by theirs, and `zm_lookup`, which needs none.

@@ -150,6 +150,9 @@ impl Targets {
                 Ok(found) => found,
                 Err(error) => {
                     self.lost[index] = true;
+                    if let Some(known) = self.group.as_ref().filter(|_| !self.is_for_others) {
+                        known.ward.lost(&self.servers[index], index + 1, port, &error.to_string());
+                    }
                     return Some(Err(error));
                 }
             };

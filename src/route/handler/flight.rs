@@ -18,9 +18,20 @@ pub struct Outcome {
     pub told: Mutex<Vec<Error>>,
 }
 
-type Landing = watch::Receiver<Option<Arc<Outcome>>>;
+/// Where a question is.
+#[derive(Debug)]
+enum Stage {
+    Asked,
+    Answered(Arc<Outcome>),
+    /// Nobody waited any more, so it was given up.
+    Left,
+    /// By a panic.
+    Died,
+}
 
-type Landed = watch::Sender<Option<Arc<Outcome>>>;
+type Landing = watch::Receiver<Stage>;
+
+type Landed = watch::Sender<Stage>;
 
 /// Each by its key, with its number.
 type Board = HashMap<Box<[u8]>, (u64, Weak<Landed>)>;
@@ -37,16 +48,20 @@ impl Flights {
     /// way already.
     ///
     /// It is a task of its own, so nobody who leaves takes it from the others; with the last one it
-    /// ends. Should it die, those who wait ask anew.
-    pub async fn share<F>(self: &Arc<Self>, key: &[u8], ask: impl Fn() -> F) -> Arc<Outcome>
+    /// ends. If its worker ends, those who wait ask anew. If it panics they get nothing: it would
+    /// again.
+    pub async fn share<F>(self: &Arc<Self>, key: &[u8], ask: impl Fn() -> F) -> Option<Arc<Outcome>>
     where
         F: Future<Output = Outcome> + Send + 'static,
     {
         loop {
             let mut landing = self.board(key, &ask);
-            let landed = landing.wait_for(Option::is_some).await;
-            if let Ok(Some(outcome)) = landed.as_deref() {
-                return Arc::clone(outcome);
+            let landed = landing.wait_for(|stage| !matches!(stage, Stage::Asked)).await;
+            match landed.as_deref() {
+                Ok(Stage::Answered(outcome)) => return Some(Arc::clone(outcome)),
+                Ok(Stage::Died) => return None,
+                // We came as the last one went; or its worker has ended.
+                Ok(Stage::Left | Stage::Asked) | Err(_) => {}
             }
         }
     }
@@ -59,7 +74,7 @@ impl Flights {
         if let Some(landed) = all.get(key).and_then(|(_, landed)| landed.upgrade()) {
             return landed.subscribe();
         }
-        let (landed, landing) = watch::channel(None);
+        let (landed, landing) = watch::channel(Stage::Asked);
         let landed = Arc::new(landed);
         let number = self.last.fetch_add(1, Ordering::Relaxed);
         all.insert(key.into(), (number, Arc::downgrade(&landed)));
@@ -67,10 +82,11 @@ impl Flights {
         let flight = Flight { own: Arc::clone(self), key: key.into(), number, landed };
         let asked = ask();
         tasks::spawn("lookup", async move {
-            tokio::select! {
-                outcome = asked => drop(flight.landed.send_replace(Some(Arc::new(outcome)))),
-                () = flight.landed.closed() => {}
-            }
+            let stage = tokio::select! {
+                outcome = asked => Stage::Answered(Arc::new(outcome)),
+                () = flight.landed.closed() => Stage::Left,
+            };
+            drop(flight.landed.send_replace(stage));
         });
         landing
     }
@@ -93,6 +109,10 @@ impl Drop for Flight {
         let mut all = self.own.all();
         if all.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
             all.remove(&self.key);
+        }
+        drop(all);
+        if std::thread::panicking() {
+            self.landed.send_replace(Stage::Died);
         }
     }
 }

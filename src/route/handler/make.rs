@@ -151,7 +151,8 @@ impl Maker<'_> {
             let key = (lookup.unwrap_or_default(), &*text);
             let state = self.fleet.handlers.state(key, (policy, source), &self.fleet.metrics);
             let (url, way) = (url.clone(), Arc::clone(&way));
-            peers.push(Arc::new(Peer { url, client, weight, state, way }));
+            let terms = (policy, source.into());
+            peers.push(Arc::new(Peer { url, client, weight, state, terms, way }));
         }
         Ok((way, peers))
     }

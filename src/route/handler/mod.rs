@@ -175,6 +175,13 @@ impl Handler {
         self.0.name.as_deref()
     }
 
+    /// Its configuration is in force: what is known of its URLs follows that.
+    pub fn take_effect(&self) {
+        for Peer { state, terms, .. } in self.0.peers.iter().map(|peer| &**peer) {
+            self.0.registry.adopt(state, terms.0, &terms.1);
+        }
+    }
+
     /// Whether it is shown passwords and tokens.
     pub fn is_shown_secrets(&self) -> bool {
         match &*self.0.way {
@@ -208,7 +215,9 @@ impl Handler {
                 Outcome { ruling, told }
             }
         });
-        let outcome = outcome.await;
+        let Some(outcome) = outcome.await else {
+            return Err(self.0.error(self.0.peers[0].url.origin.to_string(), Flaw::Lost));
+        };
         let told =
             std::mem::take(&mut *outcome.told.lock().unwrap_or_else(PoisonError::into_inner));
         told.into_iter().for_each(tell);

@@ -7,7 +7,7 @@ use hyper::Request;
 use tokio::time::Instant;
 
 use super::figures::Outcome;
-use super::state::State;
+use super::state::{Policy, State};
 use super::{Error, Said, Way};
 use crate::http::{Client, Url};
 use crate::route::lookup::nle;
@@ -20,6 +20,8 @@ pub struct Peer {
     pub client: Client,
     pub weight: u32,
     pub state: Arc<State>,
+    /// What holds of its state once the configuration is in force, and where it stands there.
+    pub terms: (Policy, Box<str>),
     pub way: Arc<Way>,
 }
 

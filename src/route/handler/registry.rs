@@ -59,7 +59,7 @@ fn place(url: &str) -> &str {
 
 impl Registry {
     /// The state of the handler at `url` in `lookup`: what an earlier configuration has known of it
-    /// stays. `source` says where it is configured.
+    /// stays, its policy too until [`adopt`](Self::adopt). `source` says where it is configured.
     pub fn state(
         &self,
         (lookup, url): (&str, &str),
@@ -77,15 +77,18 @@ impl Registry {
         });
         let key = (Box::from(lookup), Box::from(url));
         if let Some(known) = states.get(&key) {
-            known.adopt(policy, source);
             return Arc::clone(known);
         }
         let (figures, edges) = (Figures::new(metrics, url), Arc::clone(&self.0.edges));
         let state = Arc::new(State::new(lookup, url, (policy, source), figures, edges));
         states.insert(key, Arc::clone(&state));
-        drop(states);
-        self.lock_again();
         state
+    }
+
+    /// The configuration that says so of `state` is in force.
+    pub fn adopt(&self, state: &State, policy: Policy, source: &str) {
+        state.adopt(policy, source);
+        self.lock_again();
     }
 
     /// Every handler that is configured, by lookup and URL.

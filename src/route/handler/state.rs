@@ -116,9 +116,7 @@ pub struct Status {
     pub p50: Option<Duration>,
     pub p99: Option<Duration>,
     /// Failures in a row.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fails: u32,
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub in_flight: usize,
     pub counts: Counts,
 }
@@ -152,7 +150,6 @@ impl State {
             last: None,
             counts: Counts::default(),
         };
-        figures.up(true);
         Self {
             lookup: lookup.into(),
             url: url.into(),

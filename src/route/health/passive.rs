@@ -38,12 +38,6 @@ impl Health {
         !self.is_unhealthy && self.aside_until.is_none_or(|until| until <= now)
     }
 
-    /// Whether it was set aside, and has not shown yet that it is back.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
-    pub fn is_aside(&self) -> bool {
-        self.aside_until.is_some()
-    }
-
     /// Until when nobody is sent there, if it was set aside.
     pub fn aside_until(&self) -> Option<Instant> {
         self.aside_until

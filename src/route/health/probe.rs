@@ -218,7 +218,7 @@ mod tests {
         for (host, is_well) in [("mail.example", true), ("other.example", false)] {
             let server = async {
                 let (stream, _) = listener.accept().await.unwrap();
-                let accepted = server::accept(stream, |_| Some(config.clone()), soon()).await;
+                let accepted = server::accept(stream, None, |_| Some(config.clone()), soon()).await;
                 let Ok(mut accepted) = accepted else { return };
                 let _ = accepted.stream.write_all(b"+OK hi\r\n").await;
                 let _ = accepted.stream.flush().await;

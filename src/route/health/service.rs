@@ -69,6 +69,8 @@ pub struct Service {
     /// When somebody who had nowhere else to go was last sent there in spite of the lock.
     pub tried: Option<Instant>,
     pub peers: Vec<Peer>,
+    /// Its name had no address: until when nobody asks again who can go elsewhere.
+    pub lost_until: Option<Instant>,
 }
 
 /// One of its addresses.
@@ -186,8 +188,14 @@ impl State {
             };
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let lock = ward.shared.locks.handle(lock::Kind::Upstream, &name, number);
-            let (was_locked, peers) = (false, Vec::new());
-            self.services.push(Service { port: port_of, lock, was_locked, tried: None, peers });
+            self.services.push(Service {
+                port: port_of,
+                lock,
+                was_locked: false,
+                tried: None,
+                peers: Vec::new(),
+                lost_until: None,
+            });
             self.services.len() - 1
         });
         &mut self.services[at]
@@ -251,6 +259,9 @@ impl State {
 
 impl Service {
     pub fn fit(&self, limits: &Limits, now: Instant) -> Fit {
+        if self.lost_until.is_some_and(|until| until > now) {
+            return Fit::Failing;
+        }
         let mut current = self.peers.iter().filter(|peer| peer.is_current).peekable();
         if current.peek().is_none() {
             return Fit::Good;

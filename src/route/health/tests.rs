@@ -22,6 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 struct House {
     fleet: Fleet,
     group: Group,
+    book: Arc<Book>,
     names: Names,
 }
 
@@ -29,8 +30,9 @@ impl House {
     fn of(text: &str) -> Self {
         let fleet = Fleet::new(Cache::off(), Metrics::new());
         let group = Self::group(text, &fleet);
-        let names: Names = Book::of(&[("name.example", &["192.0.2.1", "192.0.2.2"])]);
-        Self { fleet, group, names }
+        let book = Book::of(&[("name.example", &["192.0.2.1", "192.0.2.2"])]);
+        let names: Names = Arc::clone(&book) as Names;
+        Self { fleet, group, book, names }
     }
 
     fn group(text: &str, fleet: &Fleet) -> Group {
@@ -361,6 +363,58 @@ async fn maintenance_begins_with_nobody_left_and_ends_with_the_first_that_works(
         "{lines:?}"
     );
     assert_eq!(told("maintenance ended after 00:00:00, upstream \"stores\" works again"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_without_an_address_are_servers_that_are_down() {
+    for limits in ["", "max_fails=0 fail_timeout=0"] {
+        let text = format!("server a.example {limits}; server b.example {limits};");
+        let house = House::of(&text);
+        let maintenance = &house.fleet.maintenance;
+        let (log, memory) = Log::memory(Level::Warn);
+        house.fleet.voice.speak_to(&log);
+        for _ in 0..3 {
+            let (mut targets, mut lost) = (house.targets("u"), 0);
+            while let Some(target) = targets.next(143).await {
+                assert!(target.is_err());
+                lost += 1;
+            }
+            assert_eq!(lost, 2, "each once in one login");
+            assert!(maintenance.of_upstream("stores").is_some(), "{limits:?}");
+        }
+        assert_eq!(house.gauge(&names::SERVER_UP, "a.example"), 0);
+        let lines = memory.lines().join("\n");
+        assert!(lines.contains("has no usable server: "), "{lines}");
+        assert_eq!(lines.matches("a.example has no address").count(), 1, "{lines}");
+        // The next login finds it as soon as the name has an address.
+        house.book.write("a.example", &["192.0.2.9"]);
+        let found = house.targets("u").next(143).await;
+        let Some(Ok(found)) = found else { panic!("it is asked for in vain: {found:?}") };
+        works(&found);
+        assert!(maintenance.of_upstream("stores").is_none());
+        assert_eq!(house.gauge(&names::SERVER_UP, "a.example"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_without_an_address_keeps_nobody_waiting_who_can_go_elsewhere() {
+    let house = House::of("server gone.example; server 192.0.2.1;");
+    // Whoever meets it goes on to the other one.
+    let mut targets = house.targets("u");
+    assert!(targets.next(143).await.unwrap().is_err());
+    assert_eq!(name(&targets.next(143).await.unwrap().unwrap()), "192.0.2.1");
+    let asked = || house.book.asked.load(std::sync::atomic::Ordering::SeqCst);
+    let before = asked();
+    for _ in 0..10 {
+        assert_eq!(name(&house.first("u").await.unwrap()), "192.0.2.1");
+    }
+    assert_eq!(asked(), before);
+    assert!(house.fleet.maintenance.of_upstream("stores").is_none());
+    // After `fail_timeout` somebody asks for it again.
+    advance(11 * SECOND).await;
+    house.book.write("gone.example", &["192.0.2.9"]);
+    let (shares, _) = house.spread(4).await;
+    assert_eq!(shares["gone.example"], 2);
 }
 
 #[tokio::test(start_paused = true)]

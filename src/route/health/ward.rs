@@ -180,6 +180,11 @@ impl Ward {
         let Some(state) = states.get_mut(&server.text) else { return };
         let turn = state.turns;
         state.turns = turn.wrapping_add(usize::from(wish.is_first));
+        if let Some(service) = state.service_at(server.port(port))
+            && service.lost_until.take().is_some()
+        {
+            state.tell();
+        }
         let Some(service) = state.service_at(server.port(port)) else { return };
         for peer in &mut service.peers {
             peer.is_current = found.contains(&peer.endpoint);
@@ -277,6 +282,24 @@ impl Ward {
     fn recovered(&self) {
         if self.is_ailing.load(Ordering::Acquire) && self.is_ailing.swap(false, Ordering::AcqRel) {
             self.shared.maintenance.ended(&self.name);
+        }
+    }
+
+    /// The name of `server`, whose place in its group is `number`, from 1, has no address: it is as
+    /// good as down, until it is asked for again.
+    pub fn lost(&self, server: &Server, number: usize, port: u16, cause: &str) {
+        let pause = server.limits.fail_timeout.max(LEAST_PAUSE);
+        let mut states = self.lock();
+        let state = self.of(&mut states, server);
+        state.last_cause = Some(cause.to_owned());
+        state.failures += 1;
+        let service = state.service(self, server, number, port);
+        let is_news = service.lost_until.replace(Instant::now() + pause).is_none();
+        state.tell();
+        drop(states);
+        if is_news {
+            let words = format!("upstream \"{}\": {server} has no address: {cause}", self.name);
+            self.shared.voice.say(Level::Warn, words);
         }
     }
 

@@ -49,6 +49,9 @@ pub enum Flaw {
     /// It cannot tell now, in its own words.
     #[error("is in trouble: \"{0}\"")]
     Temporary(String),
+    /// Our own fault: the log has the place.
+    #[error("was asked in vain: the question died on the way")]
+    Lost,
     #[error("has no handler that is not disabled")]
     Disabled,
 }
@@ -75,6 +78,7 @@ impl Flaw {
             | Self::BadOption(..)
             | Self::WaitsForEver(_)
             | Self::Vouches(_)
+            | Self::Lost
             | Self::Disabled => false,
         }
     }

@@ -13,33 +13,41 @@
 //! - Both edges of an episode are logged once, with the cause; what was ordered survives a restart,
 //!   and reaches the other nodes through the cache.
 //! - A text is one line of printable ASCII that can carry no response code.
+//! - While the users of a domain cannot be let in for want of a server, names of it that nobody knows
+//!   hear the same ([`Maintenance::outage`]).
 //!
 //! **Limits.** Nodes agree on what was ordered by hand alone: whom a node cannot reach is its own
 //! affair. 200 episodes are remembered, 1000 maintenances may be on.
 
 mod episode;
 pub mod notice;
+mod outage;
 mod shared;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub use episode::{Episode, Reported};
 pub use notice::{Notice, check_text};
+pub use outage::Clientele;
 
 use super::state::Store;
 use super::state::clock::{Clock, Seconds, spell};
 use super::state::directives::Settings;
 use super::voice::Voice;
+use crate::login::{Kind, Refusal};
 use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
 use crate::observe::{Level, Metrics, names};
 use episode::{History, MONTH};
 use notice::Order;
+use outage::Outages;
 use shared::Sheet;
 
 const SECTION: &str = "maintenance";
@@ -98,6 +106,9 @@ struct Inner {
     bus: Bus,
     gauge: Gauge,
     voice: Voice,
+    outages: Mutex<Outages>,
+    /// Whether there are any: logins that lead in ask each time.
+    has_outages: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +150,8 @@ impl Maintenance {
             bus,
             gauge,
             voice,
+            outages: Mutex::default(),
+            has_outages: AtomicBool::new(false),
         }))
     }
 
@@ -189,6 +202,39 @@ impl Maintenance {
 
     pub fn is_ailing(&self, upstream: &str) -> bool {
         self.lock().history.open(upstream).is_some()
+    }
+
+    /// Nobody could be reached for a user that a source knows; to find out has taken so long.
+    pub fn nobody_for(&self, of: Clientele<'_>, upstream: Option<&str>, took: Duration) {
+        let mut outages = self.outages();
+        outages.enter(&of.to_string(), upstream, took, Instant::now());
+        self.0.has_outages.store(true, Ordering::Relaxed);
+    }
+
+    /// A server has ruled on a user of those.
+    pub fn somebody_for(&self, of: Clientele<'_>) {
+        if self.0.has_outages.load(Ordering::Relaxed) {
+            let mut outages = self.outages();
+            outages.over(&of.to_string());
+            self.0.has_outages.store(!outages.is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    /// What users are told now, and after how long, if the last one of those that a source knows could
+    /// not be let in for want of a server. It is what a name hears that no source knows.
+    pub fn outage(&self, of: Clientele<'_>) -> Option<(Refusal, Duration)> {
+        if !self.0.has_outages.load(Ordering::Relaxed) {
+            return None;
+        }
+        let goes_on = |upstream: &str| self.is_ailing(upstream);
+        let found = self.outages().of(&of.to_string(), goes_on, Instant::now())?;
+        let notice = found.upstream.and_then(|upstream| self.of_upstream(&upstream));
+        let refusal = notice.map(|notice| notice.refusal());
+        Some((refusal.unwrap_or_else(|| Refusal::new(Kind::Unavailable)), found.took))
+    }
+
+    fn outages(&self) -> MutexGuard<'_, Outages> {
+        self.0.outages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `upstream` has no usable server any more.

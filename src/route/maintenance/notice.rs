@@ -7,9 +7,6 @@ use crate::route::state::clock::Seconds;
 
 /// Longer would not fit one line of every protocol.
 const LONGEST: usize = 400;
-/// What a browser is told to wait where nobody knows how long it takes.
-#[allow(dead_code, reason = "for the web front, which is to come")]
-const RETRY: Seconds = 300;
 
 /// What somebody ordered for one scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,46 +41,11 @@ pub struct Notice {
     pub is_manual: bool,
 }
 
-/// A page, for browsers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "for the web front, which is to come")]
-pub struct Page {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: String,
-}
-
 impl Notice {
     /// IMAP `NO [UNAVAILABLE] text`, POP3 `-ERR [SYS/TEMP] text`, SMTP `451 4.3.2 text`.
     pub fn refusal(&self) -> Refusal {
         let refusal = Refusal::new(Kind::Unavailable).with_text(&self.text);
         Refusal { code: Some("451 4.3.2".to_owned()), ..refusal }
-    }
-
-    /// 503 with `Retry-After` (RFC 9110 §10.2.3). Nobody serves it yet: the web front will.
-    #[allow(dead_code, reason = "for the web front, which is to come")]
-    pub fn page(&self) -> Page {
-        let mut text = String::new();
-        for letter in self.text.chars() {
-            match letter {
-                '<' => text.push_str("&lt;"),
-                '>' => text.push_str("&gt;"),
-                '&' => text.push_str("&amp;"),
-                '"' => text.push_str("&quot;"),
-                other => text.push(other),
-            }
-        }
-        let body = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-             <title>Maintenance</title></head>\n<body><h1>Maintenance</h1><p>{text}</p></body>\n\
-             </html>\n"
-        );
-        let headers = vec![
-            ("Retry-After", self.retry_after.unwrap_or(RETRY).to_string()),
-            ("Content-Type", "text/html; charset=utf-8".to_owned()),
-            ("Cache-Control", "no-store".to_owned()),
-        ];
-        Page { status: 503, headers, body }
     }
 }
 
@@ -134,15 +96,5 @@ mod tests {
             assert!(check_text(text).is_err(), "{text}");
         }
         assert!(check_text(&"x".repeat(401)).is_err());
-    }
-
-    #[test]
-    fn a_browser_gets_a_page_that_says_when_to_come_back() {
-        let page = notice("Back <soon> & \"safe\"").page();
-        assert_eq!(page.status, 503);
-        assert!(page.headers.contains(&("Retry-After", "60".to_owned())));
-        assert!(page.body.contains("<p>Back &lt;soon&gt; &amp; &quot;safe&quot;</p>"));
-        let open = Notice { retry_after: None, ..notice("x") }.page();
-        assert!(open.headers.contains(&("Retry-After", "300".to_owned())));
     }
 }

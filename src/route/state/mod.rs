@@ -9,8 +9,10 @@
 //! - What cannot be read is never guessed at: it is set aside as `state.json.bad` with a line in the
 //!   log, and gatepost begins with nothing.
 //! - A folder that cannot be written costs one warning. What was to be kept is then kept in memory.
+//! - Of two processes in an upgrade one writes, the newer: [`Store::lend`], [`Store::take_back`].
 //!
-//! **Limits.** A file beyond 4 MiB is not read. What is put and not flushed is lost in a crash: a
+//! **Limits.** What the newer one of an upgrade has kept is lost if it goes and the older one goes on:
+//! that writes what it acts upon itself. A file beyond 4 MiB is not read. What is put and not flushed is lost in a crash: a
 //! lock is found again, and what an administrator orders is flushed before the answer.
 
 pub mod clock;
@@ -59,6 +61,8 @@ struct Kept {
     folder: Option<PathBuf>,
     sections: Sections,
     is_dirty: bool,
+    /// Another process writes the file.
+    is_lent: bool,
 }
 
 /// The file.
@@ -141,7 +145,8 @@ impl Store {
         let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (folder, text) = {
             let mut kept = self.0.lock();
-            let Some(folder) = kept.folder.clone().filter(|_| kept.is_dirty) else { return Ok(()) };
+            let is_due = kept.is_dirty && !kept.is_lent;
+            let Some(folder) = kept.folder.clone().filter(|_| is_due) else { return Ok(()) };
             kept.is_dirty = false;
             let sheet = Sheet { version: VERSION, sections: kept.sections.clone() };
             (folder, serde_json::to_vec_pretty(&sheet).expect("sections are plain data"))
@@ -165,9 +170,23 @@ impl Store {
         done.map_err(|error| errno(&error))
     }
 
-    /// Another process keeps the file from now on: what changes here is kept in memory.
-    pub fn leave(&self) {
-        self.0.lock().folder = None;
+    /// Another process begins with what is known here, and keeps the file from now on: the last of it
+    /// is written, and what changes here afterwards is kept in memory.
+    pub fn lend(&self) {
+        // A disk that cannot be written has been told.
+        let _ = self.flush();
+        // One who is writing now has begun before.
+        let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.lock().is_lent = true;
+    }
+
+    /// That process is gone. What is known here is what holds, so it is written over what is there.
+    pub fn take_back(&self) {
+        let mut kept = self.0.lock();
+        if std::mem::replace(&mut kept.is_lent, false) {
+            kept.is_dirty = true;
+            self.0.changed.notify_one();
+        }
     }
 
     /// Writes what changes, behind those who change it, until `stop`; then for the last time.

@@ -40,21 +40,37 @@ fn what_is_put_is_there_after_a_restart_in_a_folder_for_us_alone() {
 }
 
 #[test]
-fn who_has_left_the_file_to_another_process_writes_it_no_more() {
+fn of_two_processes_the_newer_one_writes_until_it_is_gone() {
     let place = tempfile::tempdir().unwrap();
     let (old, new) = (store().0, store().0);
     old.open(place.path());
     old.put("x", &1);
-    old.flush().unwrap();
+    let next = || {
+        let (next, _) = store();
+        next.open(place.path());
+        next.section::<i32>("x")
+    };
+    old.lend();
+    assert_eq!(next(), Some(1), "what is known at that moment goes along");
     new.open(place.path());
     new.put("x", &2);
     new.flush().unwrap();
+    // Between USR2 and QUIT both change what they know.
     old.put("x", &3);
-    old.leave();
     old.flush().unwrap();
-    let (next, _) = store();
-    next.open(place.path());
-    assert_eq!(next.section("x"), Some(2));
+    // A reload of the older one, with another folder.
+    let other = tempfile::tempdir().unwrap();
+    old.open(other.path());
+    old.flush().unwrap();
+    assert_eq!((next(), other.path().join(NAME).exists()), (Some(2), false));
+    old.open(place.path());
+    old.take_back();
+    old.flush().unwrap();
+    assert_eq!(next(), Some(3), "what is in force");
+    old.lend();
+    old.put("x", &4);
+    old.flush().unwrap();
+    assert_eq!(next(), Some(3));
 }
 
 #[test]

@@ -21,8 +21,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// One whose failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Offender {
-    /// `address`, `prefix`, `user`; `pair`: a user at an address that he is known at; `known`: all who
-    /// are known at an address.
+    /// `address`, `prefix`, `user`, `account` (by all its names); `pair`: a user at an address that he is
+    /// known at; `known`: all who are known at an address.
     pub kind: &'static str,
     /// Escaped; users in quotes.
     pub name: String,
@@ -136,6 +136,7 @@ impl Ledger {
                     Name::Network(_) => "prefix",
                     Name::Crowd(_) => "known",
                     Name::User(_) => "user",
+                    Name::Account(_) => "account",
                     Name::Pair(..) => "pair",
                 },
                 name: name.to_string(),
@@ -162,7 +163,6 @@ impl Ledger {
 
     /// Lets the addresses of `net` alone from now on, or no more, on all gateposts until each ends.
     /// Says why others may not have heard.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub async fn whitelist(&self, net: Cidr, is_on: bool) -> Option<Error> {
         self.spare(net, is_on);
         let word = Word::LoginWhitelist { net: net.to_string(), is_on };
@@ -170,7 +170,6 @@ impl Ledger {
     }
 
     /// The networks that were let alone that way.
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn whitelisted(&self) -> Vec<Cidr> {
         self.spared()
     }
@@ -213,7 +212,10 @@ impl Ledger {
                 let crowd = self.hasher.crowd(Net::address(*ip));
                 self.nets_of(*ip).map(|net| self.hasher.net(net)).chain([crowd]).collect()
             }
-            Target::User(user) => vec![self.hasher.user(&user.to_ascii_lowercase().into_bytes())],
+            Target::User(user) => {
+                let user = user.to_ascii_lowercase().into_bytes();
+                vec![self.hasher.user(&user), self.hasher.account(&user)]
+            }
         };
         let pair_of = |slot: &super::window::Slot| match (target, slot.name()) {
             (Target::User(user), Some(Name::Pair(own, _))) => {
@@ -256,7 +258,8 @@ impl Ledger {
             Target::User(user) => {
                 let user = user.to_ascii_lowercase().into_bytes();
                 let zimbra = Key::verbatim(user_key(&user));
-                both(Of::User(&user)).into_iter().chain([zimbra]).collect()
+                let own = both(Of::User(&user)).into_iter().chain(both(Of::Account(&user)));
+                own.chain([zimbra]).collect()
             }
         }
     }

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::account::{Held, nowhere};
 use super::denied::Denied;
 use super::figures::By;
 use super::ledger::{Claims, lock};
@@ -27,6 +29,8 @@ pub struct Entry {
     account: Option<Box<[u8]>>,
     at: Option<At>,
     claims: Claims,
+    /// Of the accounts that the lookup has named: more than one only where it has changed its mind.
+    held: Mutex<Vec<Held>>,
     is_known: bool,
     delay: Duration,
     began: Option<Instant>,
@@ -62,6 +66,7 @@ impl Entry {
             account: None,
             at,
             claims: Claims::default(),
+            held: Mutex::default(),
             is_known: false,
             delay: Duration::ZERO,
             began: None,
@@ -129,6 +134,7 @@ impl Entry {
         self.is_over = true;
         let logins = self.logins.clone();
         let ledger = logins.ledger();
+        self.fail_held(now);
         let forgivable = self.pair_key().filter(|_| !self.is_known);
         let ends = ledger.fail(&self.claims, forgivable, |by| self.name(by), now);
         if self.is_known
@@ -157,6 +163,7 @@ impl Entry {
         self.is_over = true;
         let logins = self.logins.clone();
         let (ledger, known) = (logins.ledger(), logins.settings().known);
+        self.succeed_held(now);
         let forgiven = ledger.succeed(&self.claims, self.pair_key(), now);
         let is_counted = logins.settings().on && !known.is_zero();
         let pair = self.pair_key().filter(|_| is_counted);
@@ -169,6 +176,26 @@ impl Entry {
             let (cache, settings) = (&logins.ledger().cache, logins.settings());
             shared::tell_succeeded(cache, &whom(&user, at), forgiven, is_news, settings).await;
         });
+    }
+
+    pub(super) fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
+    pub(super) fn at(&self) -> Option<At> {
+        self.at
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    pub(super) fn held(&self) -> &Mutex<Vec<Held>> {
+        &self.held
+    }
+
+    pub(super) fn take_held(&mut self) -> Vec<Held> {
+        std::mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn user(&self) -> &[u8] {
@@ -228,9 +255,8 @@ impl Entry {
 }
 
 /// Nobody by address, where there is none: the keys of addresses are not asked for then.
-fn whom(user: &[u8], at: Option<At>) -> Whom<'_> {
-    let nowhere = Net::address(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-    let (address, network) = at.map_or((nowhere, nowhere), |at| (at.address, at.network));
+pub(super) fn whom(user: &[u8], at: Option<At>) -> Whom<'_> {
+    let (address, network) = at.map_or((nowhere(), nowhere()), |at| (at.address, at.network));
     Whom { user, address, network }
 }
 
@@ -242,7 +268,10 @@ impl Drop for Entry {
         let now = Instant::now();
         match *self.is_shown.get_mut() {
             true => drop(self.fail(now)),
-            false => self.logins.ledger().release(&self.claims, now),
+            false => {
+                self.release_held(now);
+                self.logins.ledger().release(&self.claims, now);
+            }
         }
     }
 }

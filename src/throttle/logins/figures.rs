@@ -19,6 +19,8 @@ pub enum By {
     User,
     /// The same, of a user at an address that he is known at.
     Pair,
+    /// The same, of an account by all its names together.
+    Account,
     /// `login_attempts_address`
     Attempts,
     /// `login_throttle_fail`
@@ -39,12 +41,13 @@ pub enum Verdict {
 }
 
 impl By {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Login,
         Self::Address,
         Self::Prefix,
         Self::User,
         Self::Pair,
+        Self::Account,
         Self::Attempts,
         Self::Cache,
         Self::ZimbraIp,
@@ -58,6 +61,7 @@ impl By {
             Self::Prefix => "prefix",
             Self::User => "user",
             Self::Pair => "pair",
+            Self::Account => "account",
             Self::Attempts => "attempts",
             Self::Cache => "cache",
             Self::ZimbraIp => "zimbra_ip",

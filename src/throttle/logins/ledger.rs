@@ -187,7 +187,6 @@ impl Inner {
         }
     }
 
-    #[allow(dead_code, reason = "for those who look, in tests and to come")]
     pub fn spared(&self) -> Vec<Cidr> {
         lock(&self.spared).clone()
     }

@@ -19,6 +19,9 @@
 //! as often as one address may, each of them is known there for one failure more. A success takes back what the same user has failed at the
 //! same address, and nothing of anybody else's.
 //!
+//! Names count as they are looked up. Once the lookup has said which account it is, the account counts
+//! as well ([`Entry::hold_to`]), so that its aliases are no more guesses than its name.
+//!
 //! **Two tiers.** This process counts, always. With a cache, failures are counted there too, and an
 //! attempt by who is not known is ruled on by the counts of all gateposts, asked for in one round trip;
 //! who is known, and has not failed, costs none. Logins that succeed write nothing, but once in a while
@@ -38,6 +41,7 @@
 
 pub mod directives;
 
+mod account;
 pub mod admin;
 mod denied;
 mod entry;
@@ -56,10 +60,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-#[allow(unused_imports, reason = "for the control socket")]
-pub use admin::{Offender, Target};
 pub use denied::Denied;
-#[allow(unused_imports, reason = "for the desks")]
 pub use entry::{Entry, RefusedBy};
 pub use figures::By;
 pub use ledger::Ledger;
@@ -117,7 +118,6 @@ pub struct Who<'a> {
 impl Logins {
     /// The limits of the server `name`.
     pub fn new(name: &str, settings: &Settings, ledger: &Ledger, log: Log) -> Self {
-        ledger.cuts(settings.bits);
         Self(Arc::new(Inner {
             settings: settings.clone(),
             flood: settings.attempts.filter(|_| settings.on).map(|quota| ledger.flood(quota)),
@@ -125,6 +125,12 @@ impl Logins {
             ledger: ledger.clone(),
             log,
         }))
+    }
+
+    /// The configuration that it belongs to is in force: what is forgiven is forgiven of its networks,
+    /// too.
+    pub fn take_effect(&self) {
+        self.ledger().cuts(self.settings().bits);
     }
 
     fn settings(&self) -> &Settings {
@@ -365,6 +371,19 @@ impl Logins {
         // A flood is not worth a held connection each.
         let wait = (by != By::Attempts).then_some(*failure_delay);
         Denied { by, manner: Manner::Own, text: text.clone(), wait, retry, count, limit }
+    }
+
+    /// The account has failed too often by all its names: the log alone hears of it.
+    fn log_account(&self, over: &Over, of: &name::Name, entry: &Entry) {
+        let Over { count, limit, .. } = over;
+        let line = format_args!(
+            "login throttle: deny by account {of} [count:{count}, limit:{limit}], {}",
+            entry.told("any")
+        );
+        let (address, network) = entry.address_keys().unwrap_or_default();
+        if self.ledger().lines.admits(address ^ By::Account as u64, network) {
+            self.log().line(Level::Notice, None, line);
+        }
     }
 
     fn tell(&self, denied: &Denied, entry: &Entry, protocol: &str) {

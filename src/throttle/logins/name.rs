@@ -58,6 +58,8 @@ pub enum Name {
     User(Box<[u8]>),
     /// A user at an address that he is known at.
     Pair(Box<[u8]>, Net),
+    /// An account by all its names.
+    Account(Box<[u8]>),
 }
 
 /// How much of a user's name is kept for those who ask: a client chooses its length.
@@ -66,6 +68,10 @@ const SHOWN: usize = 96;
 impl Name {
     pub fn user(user: &[u8]) -> Self {
         Self::User(Self::shown(user).into())
+    }
+
+    pub fn account(account: &[u8]) -> Self {
+        Self::Account(Self::shown(account).into())
     }
 
     pub fn pair(user: &[u8], at: Net) -> Self {
@@ -82,7 +88,7 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(net) | Self::Network(net) | Self::Crowd(net) => net.fmt(f),
-            Self::User(user) => write!(f, "\"{}\"", Quoted(user)),
+            Self::User(user) | Self::Account(user) => write!(f, "\"{}\"", Quoted(user)),
             Self::Pair(user, at) => write!(f, "\"{}\" at {at}", Quoted(user)),
         }
     }
@@ -110,6 +116,15 @@ impl Hasher {
         self.0.hash_one(('p', user, at))
     }
 
+    pub fn account(&self, account: &[u8]) -> u64 {
+        self.0.hash_one(('a', account))
+    }
+
+    /// Of what an account has failed at an address.
+    pub fn account_at(&self, account: &[u8], at: Net) -> u64 {
+        self.0.hash_one(('m', account, at))
+    }
+
     pub fn text(&self, text: &[u8]) -> u64 {
         self.0.hash_one(('t', text))
     }
@@ -121,6 +136,8 @@ pub enum Of<'a> {
     Net(Net),
     User(&'a [u8]),
     Pair(&'a [u8], Net),
+    /// An account by all its names.
+    Account(&'a [u8]),
 }
 
 /// The key of one kind of entry (`failed`, `forgiven`, `known`) in the cache that all nodes share.
@@ -129,6 +146,7 @@ pub fn key(kind: &str, of: Of<'_>) -> Key {
     match of {
         Of::Net(of) => Key::of("login", &[kind.as_bytes(), b"net", &net(of)]),
         Of::User(user) => Key::of("login", &[kind.as_bytes(), b"user", user]),
+        Of::Account(user) => Key::of("login", &[kind.as_bytes(), b"account", user]),
         Of::Pair(user, at) => Key::of("login", &[kind.as_bytes(), b"pair", user, &net(at)]),
     }
 }
@@ -158,6 +176,8 @@ mod tests {
             key("failed", Of::Net(at)),
             key("forgiven", Of::Net(at)),
             key("failed", Of::User(b"192.0.2.7")),
+            key("failed", Of::Account(b"a")),
+            key("failed", Of::User(b"a")),
             key("failed", Of::Pair(b"", at)),
             key("failed", Of::Pair(b"a", at)),
             key("known", Of::Pair(b"a", at)),

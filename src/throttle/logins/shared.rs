@@ -24,6 +24,7 @@ impl<'a> Whom<'a> {
         match by {
             By::Address => Of::Net(self.address),
             By::Prefix => Of::Net(self.network),
+            By::Account => Of::Account(self.user),
             By::Pair => Of::Pair(self.user, self.address),
             _ => Of::User(self.user),
         }

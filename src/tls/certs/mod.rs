@@ -1,37 +1,43 @@
 //! Certificates and keys: loaded once, watched, swapped under running listeners.
+//!
+//! A server block has pairs of files (`ssl_certificate`), all for the same names, and it may have
+//! folders ([`shelf`]), where each certificate is for the names that are in it.
+
+pub mod audit;
+pub mod facts;
+mod load;
+pub mod shelf;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwapOption;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::{CertifiedKey, SigningKey};
-use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
-use x509_parser::public_key::PublicKey;
+use rustls::sign::CertifiedKey;
 
-use super::fault::{Event, Fault, Why};
-use super::unlock::{self, Unopened};
-use super::{pem, provider};
+pub use load::Files;
+use shelf::Shelf;
 
-/// `ssl_certificate` and the `ssl_certificate_key` that belongs to it, which may be encrypted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Files {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    /// `ssl_password_file`
-    pub passwords: Option<PathBuf>,
-}
+use super::fault::{Event, Fault};
 
-/// Every pair of files in use, each loaded once however many server blocks name it.
+/// Where certificates lie by the folder, and what opens their keys.
+type Places = (Vec<PathBuf>, Option<PathBuf>);
+
+/// How many are tried at each look: a tenth of a second with RSA.
+const PROOFS: usize = 256;
+
+/// Every pair of files in use, each loaded once however many server blocks name it; folders too.
 ///
 /// It outlives a reload of the configuration, so what has not changed is not loaded again, and what
 /// has turned bad keeps serving as it was.
 #[derive(Debug, Default)]
 pub struct Store {
     pairs: Mutex<HashMap<Files, Weak<Pair>>>,
+    shelves: Mutex<HashMap<Places, Weak<Shelf>>>,
 }
 
 impl Store {
@@ -51,7 +57,46 @@ impl Store {
             faults.extend(pair.fault());
             pairs.push(pair);
         }
-        (Identity { pairs }, faults)
+        (Identity { pairs, shelf: None, names: Vec::new() }, faults)
+    }
+
+    /// What lies in folders, and what is known to be wrong with it.
+    ///
+    /// Reads what has changed. `None` where no place is given.
+    pub fn shelf(
+        &self,
+        places: &[PathBuf],
+        passwords: Option<&Path>,
+    ) -> Option<(Arc<Shelf>, Vec<Fault>)> {
+        if places.is_empty() {
+            return None;
+        }
+        let places = (places.to_vec(), passwords.map(Path::to_owned));
+        let mut known = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = known.get(&places).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let shelf = Arc::new(Shelf::new(places.0.clone(), places.1.clone()));
+            known.insert(places, Arc::downgrade(&shelf));
+            shelf
+        });
+        drop(known);
+        shelf.refresh();
+        let faults = shelf.faults();
+        Some((shelf, faults))
+    }
+
+    /// Tries everything in folders that has not been tried, and says what is wrong with it.
+    pub fn prove(&self) -> Vec<Fault> {
+        let prove = |shelf: Arc<Shelf>| {
+            shelf.prove(usize::MAX);
+            shelf.faults()
+        };
+        self.in_use().into_iter().flat_map(prove).collect()
+    }
+
+    fn in_use(&self) -> Vec<Arc<Shelf>> {
+        let mut known = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, shelf| shelf.strong_count() > 0);
+        known.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Looks at all files in use and takes in what has changed. Blocks on the disk.
@@ -61,7 +106,12 @@ impl Store {
             known.retain(|_, pair| pair.strong_count() > 0);
             known.values().filter_map(Weak::upgrade).collect()
         };
-        pairs.iter().filter_map(|pair| pair.refresh()).collect()
+        let events = pairs.iter().filter_map(|pair| pair.refresh());
+        let shelved = self.in_use().into_iter().flat_map(|shelf| {
+            shelf.prove(PROOFS);
+            shelf.refresh()
+        });
+        events.chain(shelved).collect()
     }
 }
 
@@ -69,6 +119,9 @@ impl Store {
 #[derive(Debug)]
 pub struct Identity {
     pairs: Vec<Arc<Pair>>,
+    shelf: Option<Arc<Shelf>>,
+    /// The server's own, in lower case.
+    names: Vec<String>,
 }
 
 /// A certificate that is being served, for the metrics.
@@ -77,20 +130,43 @@ pub struct Expiry {
     pub certificate: PathBuf,
     /// Seconds since 1970.
     pub not_after: i64,
+    /// The first that it is for.
+    pub name: String,
 }
 
 impl Identity {
+    /// With folders besides, for a server that is called `names`.
+    pub fn with(self, shelf: Arc<Shelf>, names: &[String]) -> Self {
+        let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self { shelf: Some(shelf), names, ..self }
+    }
+
     /// Whether there is nothing to show: all of its pairs are faulty, or it has none.
     pub fn is_empty(&self) -> bool {
         self.pairs.iter().all(|pair| pair.loaded.load().is_none())
+            && self.shelf.as_ref().is_none_or(|shelf| shelf.is_empty())
     }
 
     pub fn expiry(&self) -> Vec<Expiry> {
         let of = |pair: &Arc<Pair>| {
-            let not_after = pair.loaded.load().as_ref()?.not_after;
-            Some(Expiry { certificate: pair.files.certificate.clone(), not_after })
+            let loaded = pair.loaded.load();
+            let loaded = loaded.as_ref()?;
+            let name = loaded.name.clone();
+            let certificate = pair.files.certificate.clone();
+            Some(Expiry { certificate, not_after: loaded.not_after, name })
         };
-        self.pairs.iter().filter_map(of).collect()
+        let shelved = self.shelf.iter().flat_map(|shelf| shelf.expiry());
+        self.pairs.iter().filter_map(of).chain(shelved).collect()
+    }
+
+    /// The folders, as far as sessions may be resumed.
+    pub fn places(&self) -> &[PathBuf] {
+        self.shelf.as_ref().map_or(&[], |shelf| shelf.patterns())
+    }
+
+    /// The certificate that names the address which a client has come to, and no other name.
+    pub fn at(&self, ip: IpAddr, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.shelf.as_ref()?.by_address(ip, schemes)
     }
 
     /// What distinguishes it from others, as far as sessions may be resumed.
@@ -100,24 +176,43 @@ impl Identity {
 }
 
 impl ResolvesServerCert for Identity {
-    /// The certificate for the first of the client's signature schemes that we have a key for.
+    /// The certificate for the name in folders; else, where a name was asked for, the server's
+    /// pairs, and last that of the server's own name. Who asks for none gets the last before them.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let mut usable = self.pairs.iter().filter_map(|pair| pair.loaded.load_full());
-        let first = usable.next()?;
-        let others: Vec<_> = usable.collect();
-        if others.is_empty() {
-            return Some(first.key.clone());
+        let schemes = hello.signature_schemes();
+        let asked = hello.server_name().map(str::to_ascii_lowercase);
+        let shelf = self.shelf.as_ref();
+        let of = |name: &str| shelf.and_then(|shelf| shelf.by_name(name, schemes));
+        let own = || self.names.iter().find_map(|name| of(name));
+        match asked {
+            Some(name) => of(&name).or_else(|| self.paired(schemes)).or_else(own),
+            None => own().or_else(|| self.paired(schemes)),
         }
-        for scheme in hello.signature_schemes() {
-            for loaded in std::iter::once(&first).chain(&others) {
-                if loaded.key.key.choose_scheme(std::slice::from_ref(scheme)).is_some() {
-                    return Some(loaded.key.clone());
-                }
-            }
-        }
-        // With this one the handshake fails with the right alert.
-        Some(first.key.clone())
     }
+}
+
+impl Identity {
+    fn paired(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let usable = self.pairs.iter().filter_map(|pair| pair.loaded.load_full());
+        let all: Vec<_> = usable.map(|loaded| loaded.key.clone()).collect();
+        fit(&all, schemes).cloned()
+    }
+}
+
+/// The one for the first of the client's signature schemes that there is a key for.
+fn fit<'a>(
+    all: &'a [Arc<CertifiedKey>],
+    schemes: &[SignatureScheme],
+) -> Option<&'a Arc<CertifiedKey>> {
+    let first = all.first()?;
+    if all.len() == 1 {
+        return Some(first);
+    }
+    let signs = |scheme: &SignatureScheme| {
+        all.iter().find(|one| one.key.choose_scheme(std::slice::from_ref(scheme)).is_some())
+    };
+    // With the first the handshake fails with the right alert.
+    schemes.iter().find_map(signs).or(Some(first))
 }
 
 /// One pair of files and what was last good in them.
@@ -138,6 +233,7 @@ struct Seen {
 struct Loaded {
     key: Arc<CertifiedKey>,
     not_after: i64,
+    name: String,
 }
 
 impl Pair {
@@ -181,81 +277,29 @@ pub struct Stamp(Option<[i128; 4]>);
 
 impl Stamp {
     pub fn of(path: &Path) -> Self {
-        let stamp = |meta: std::fs::Metadata| {
-            let nanos =
-                |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-            [
-                i128::from(meta.dev()) << 64 | i128::from(meta.ino()),
-                i128::from(meta.size()),
-                nanos(meta.mtime(), meta.mtime_nsec()),
-                nanos(meta.ctime(), meta.ctime_nsec()),
-            ]
-        };
-        Self(std::fs::metadata(path).ok().map(stamp))
+        std::fs::metadata(path).map(|meta| Self::from(&meta)).unwrap_or_default()
+    }
+}
+
+impl From<&std::fs::Metadata> for Stamp {
+    fn from(meta: &std::fs::Metadata) -> Self {
+        let nanos =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Self(Some([
+            i128::from(meta.dev()) << 64 | i128::from(meta.ino()),
+            i128::from(meta.size()),
+            nanos(meta.mtime(), meta.mtime_nsec()),
+            nanos(meta.ctime(), meta.ctime_nsec()),
+        ]))
     }
 }
 
 fn load(files: &Files) -> Result<Loaded, Fault> {
-    let in_certificate = |why| Fault::new(&files.certificate, why);
-    let in_key = |why| Fault::new(&files.key, why);
-
-    let text = pem::read(&files.certificate).map_err(in_certificate)?;
-    let chain = pem::certificates(&text).map_err(in_certificate)?;
-    let key = if files.key == files.certificate {
-        key_in(&text, files)
-    } else {
-        key_in(&pem::read(&files.key).map_err(in_key)?, files)
-    }?;
-
-    for (index, der) in chain.iter().enumerate() {
-        parse(der).ok_or_else(|| in_certificate(Why::NotX509(index + 1)))?;
-    }
-    let leaf = parse(&chain[0]).ok_or_else(|| in_certificate(Why::NotX509(1)))?;
-    let not_after = leaf.validity().not_after.timestamp();
-    let key = signing_key(key, &leaf).map_err(in_key)?;
-    if !belong_together(&*key, leaf.public_key()) {
-        return Err(in_key(Why::Mismatch(files.certificate.clone())));
-    }
-    Ok(Loaded { key: Arc::new(CertifiedKey::new(chain, key)), not_after })
-}
-
-/// The private key in `text`, opened if need be.
-fn key_in(text: &[u8], files: &Files) -> Result<PrivateKeyDer<'static>, Fault> {
-    let in_key = |why| Fault::new(&files.key, why);
-    match (pem::key(text), &files.passwords) {
-        (Err(Why::Encrypted), Some(file)) => {
-            let phrases = unlock::phrases(file).map_err(|why| Fault::new(file, why))?;
-            unlock::key(text, &phrases).map_err(|why| match why {
-                Unopened::Phrase => in_key(Why::Locked(file.clone())),
-                Unopened::Form(form) => in_key(Why::UnknownCipher(form)),
-            })
-        }
-        (key, _) => key.map_err(in_key),
-    }
-}
-
-fn signing_key(
-    key: PrivateKeyDer<'static>,
-    leaf: &X509Certificate<'_>,
-) -> Result<Arc<dyn SigningKey>, Why> {
-    provider().key_provider.load_private_key(key).map_err(|_| match leaf.public_key().parsed() {
-        Ok(PublicKey::RSA(rsa)) if rsa.key_size() < 2048 => Why::ShortRsa(rsa.key_size()),
-        _ => Why::UnusableKey,
-    })
-}
-
-fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
-    X509Certificate::from_der(der).ok().filter(|(rest, _)| rest.is_empty()).map(|(_, all)| all)
-}
-
-/// The keys' bits alone: rustls' own check does not read X.509 v1, which OpenSSL serves as any
-/// other, and the parameters beside the bits are written in more than one way.
-fn belong_together(key: &dyn SigningKey, certified: &SubjectPublicKeyInfo<'_>) -> bool {
-    let Some(own) = key.public_key() else {
-        return true;
-    };
-    SubjectPublicKeyInfo::from_der(&own)
-        .is_ok_and(|(_, own)| own.subject_public_key.data == certified.subject_public_key.data)
+    let raw = load::read(files, None)?;
+    let (not_after, names) = (raw.facts.not_after, raw.facts.names);
+    let key = load::certified(raw.chain, raw.key, files)?;
+    let name = names.first().map(ToString::to_string).unwrap_or_default();
+    Ok(Loaded { key: Arc::new(key), not_after, name })
 }
 
 #[cfg(test)]

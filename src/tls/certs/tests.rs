@@ -1,6 +1,10 @@
 use std::os::unix::fs::symlink;
 
+use rustls::pki_types::CertificateDer;
+
 use super::*;
+use crate::tls::fault::Why;
+use crate::tls::pem;
 use crate::tls::support::{Desk, leaf};
 
 fn served(identity: &Identity) -> Option<CertificateDer<'static>> {

@@ -1,5 +1,9 @@
 //! TLS with upstreams.
 
+mod shown;
+
+pub use shown::shown;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

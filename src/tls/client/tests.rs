@@ -19,7 +19,8 @@ async fn connect(
         Ok(connected)
     };
     let theirs = async {
-        let mut accepted = server::accept(far, |_| Some(config.clone()), soon()).await.ok()?;
+        let mut accepted =
+            server::accept(far, None, |_| Some(config.clone()), soon()).await.ok()?;
         // An upstream that is not trusted is told so, and cannot greet.
         let _ = accepted.stream.write_all(b"* OK").await;
         let _ = accepted.stream.flush().await;

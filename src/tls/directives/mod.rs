@@ -2,7 +2,7 @@
 
 mod records;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::crypto::aws_lc_rs::DEFAULT_KX_GROUPS;
@@ -11,7 +11,7 @@ use rustls::{CipherSuite, NamedGroup};
 use records::CIPHERS;
 pub use records::DIRECTIVES;
 
-use super::certs::Files;
+use super::certs::{Files, shelf};
 use super::clients::Verify;
 use super::clients::trust::Sources;
 use super::suites::{self, Protocols};
@@ -33,6 +33,8 @@ pub enum SessionCache {
 pub struct Settings {
     pub certificates: Vec<PathBuf>,
     pub keys: Vec<PathBuf>,
+    /// Folders of certificates, or patterns of them.
+    pub folders: Vec<PathBuf>,
     pub passwords: Option<PathBuf>,
     pub verify_client: Verify,
     /// How many may stand between a client and someone trusted.
@@ -58,6 +60,7 @@ impl Default for Settings {
         Self {
             certificates: Vec::new(),
             keys: Vec::new(),
+            folders: Vec::new(),
             passwords: None,
             verify_client: Verify::Off,
             verify_depth: 1,
@@ -90,6 +93,7 @@ impl Settings {
         let settings = Self {
             certificates: paths(block, "ssl_certificate").unwrap_or(outer.certificates.clone()),
             keys: paths(block, "ssl_certificate_key").unwrap_or(outer.keys.clone()),
+            folders: folders(block).unwrap_or_else(|| outer.folders.clone()),
             passwords: file(block, "ssl_password_file", &outer.passwords),
             verify_client: block.choice("ssl_verify_client", VERIFY).unwrap_or(outer.verify_client),
             verify_depth: block.number("ssl_verify_depth", 0..).unwrap_or(outer.verify_depth),
@@ -148,12 +152,17 @@ impl Settings {
         pairs.map(files).collect()
     }
 
+    /// Whether there is anything to show clients.
+    pub fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty() || !self.folders.is_empty()
+    }
+
     /// Whoever asks for certificates must know whom to believe. Where there is no TLS nobody is
     /// asked.
     fn check_trust(&self, block: &Block) {
         let is_asking = matches!(self.verify_client, Verify::On | Verify::Optional);
         let trusts_nobody = self.client_trust.told.is_none() && self.client_trust.untold.is_none();
-        if is_asking && trusts_nobody && !self.certificates.is_empty() {
+        if is_asking && trusts_nobody && self.has_certificates() {
             // nginx's words.
             let text = "no ssl_client_certificate or ssl_trusted_certificate for \
                         ssl_verify_client: name a file with the certificates of those who issue \
@@ -296,6 +305,33 @@ fn paths(block: &Block, name: &str) -> Option<Vec<PathBuf>> {
         }
         block.conf_path_of(at, 0)
     };
+    (!all.is_empty()).then(|| all.iter().filter_map(one).collect())
+}
+
+/// `certificates`; nothing where it is `off`, `None` where it does not stand at all.
+fn folders(block: &Block) -> Option<Vec<PathBuf>> {
+    let all = block.all("certificates");
+    let one = |at: &&Statement| {
+        let word = at.arg(0)?;
+        if let Err(text) = shelf::check(word) {
+            block.fault(at, format!("\"certificates\": {text}"));
+            return None;
+        }
+        let has_pattern = word.contains(['*', '?', '[']);
+        let path = block.conf_path_of(at, 0)?;
+        // Only the word may have wildcards, not the directory it is looked for in.
+        match path.ancestors().nth(Path::new(word).components().count()) {
+            Some(base) if has_pattern && Path::new(word).is_relative() => {
+                Some(Path::new(&glob::Pattern::escape(&base.to_string_lossy())).join(word))
+            }
+            _ => Some(path),
+        }
+    };
+    if let [at] = &*all
+        && at.arg(0) == Some("off")
+    {
+        return Some(Vec::new());
+    }
     (!all.is_empty()).then(|| all.iter().filter_map(one).collect())
 }
 

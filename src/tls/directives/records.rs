@@ -34,6 +34,22 @@ pub const DIRECTIVES: &[Directive] = &[
               all others serve.",
     },
     Directive {
+        name: "certificates",
+        within: CLIENT,
+        takes: ONE,
+        repeats: true,
+        default: "",
+        doc: "A folder of certificates with their keys, for any number of names; see \
+              [certificates.md](certificates.md). Each folder in it is a domain's \
+              (`fullchain.pem` and `privkey.pem`; `cert.pem`, `chain.pem` and `key.pem`; \
+              `NAME.crt` and `NAME.key`), each file in it a certificate (`NAME.crt` or \
+              `NAME.pem` with `NAME.key`, or a `NAME.pem` that holds both). With `*`, `?` or \
+              `[` it is a pattern of such folders and files. A client gets the certificate for \
+              the name it asks for; where there is none, the one that `ssl_certificate` gives. \
+              What is added, replaced and removed is seen within seconds. `off` in a `server` \
+              takes those of `mail` away.",
+    },
+    Directive {
         name: "ssl_password_file",
         within: CLIENT,
         takes: ONE,

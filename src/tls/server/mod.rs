@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::fmt::Write as _;
 use std::hash::Hash;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -13,6 +14,7 @@ use rustls::compress::CompressionCache;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 use rustls::server::{self, Acceptor, NoServerSessionStorage, StoresServerSessions};
+use rustls::sign::SingleCertAndKey;
 use rustls::{AlertDescription, HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -123,10 +125,7 @@ impl Shared {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         match caches.entry(name) {
             Entry::Occupied(mut entry) => match entry.get().upgrade() {
-                Some(cache) => {
-                    cache.resize(capacity);
-                    cache
-                }
+                Some(cache) => cache,
                 None => {
                     let cache = Arc::new(Cache::new(capacity));
                     entry.insert(Arc::downgrade(&cache));
@@ -141,18 +140,16 @@ impl Shared {
         }
     }
 
-    fn sessions(&self, settings: &Settings, context: Context) -> Arc<dyn StoresServerSessions> {
-        let cache = match &settings.session_cache {
-            SessionCache::None => return Arc::new(NoServerSessionStorage {}),
+    /// Where sessions are kept, and in how many places once the configuration is in force.
+    fn sessions(&self, settings: &Settings, context: Context) -> Option<(Sessions, usize)> {
+        let (name, capacity) = match &settings.session_cache {
+            SessionCache::None => return None,
             // Not shared with another block, but with all workers.
-            SessionCache::Builtin(sessions) => {
-                self.cache(format!("builtin {context:?}"), *sessions)
-            }
-            SessionCache::Shared { name, bytes } => {
-                self.cache(format!("shared {name}"), sessions_in(*bytes))
-            }
+            SessionCache::Builtin(sessions) => (format!("builtin {context:?}"), *sessions),
+            SessionCache::Shared { name, bytes } => (format!("shared {name}"), sessions_in(*bytes)),
         };
-        Arc::new(Sessions { cache, context, lifetime: settings.session_timeout })
+        let cache = self.cache(name, capacity);
+        Some((Sessions { cache, context, lifetime: settings.session_timeout }, capacity))
     }
 }
 
@@ -166,8 +163,24 @@ fn in_use<K: Eq + Hash, T>(all: &Mutex<HashMap<K, Weak<T>>>) -> Vec<Arc<T>> {
 #[derive(Debug)]
 pub struct Config {
     tls: Arc<ServerConfig>,
+    identity: Arc<Identity>,
     /// Where clients are asked for certificates.
     clients: Option<Clients>,
+    /// Where sessions are kept, and how many there may be.
+    kept: Option<(Arc<Cache>, usize)>,
+}
+
+impl Config {
+    /// The configuration that it belongs to is in force: what others share has the size it says.
+    pub fn take_effect(&self) {
+        if let Some((cache, capacity)) = &self.kept {
+            cache.resize(*capacity);
+        }
+    }
+
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
 }
 
 /// The TLS of one server block, and what is wrong with its files, certificates apart.
@@ -197,10 +210,18 @@ pub fn config(
         Some(clients) => builder.with_client_cert_verifier(clients.asking()),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(identity);
+    let mut config = builder.with_cert_resolver(Arc::clone(&identity) as _);
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     config.ignore_client_order = settings.prefer_server_ciphers;
-    config.session_storage = shared.sessions(settings, context);
+    let (storage, kept): (Arc<dyn StoresServerSessions>, _) =
+        match shared.sessions(settings, context) {
+            Some((sessions, capacity)) => {
+                let kept = (Arc::clone(&sessions.cache), capacity);
+                (Arc::new(sessions), Some(kept))
+            }
+            None => (Arc::new(NoServerSessionStorage {}), None),
+        };
+    config.session_storage = storage;
     config.send_tls13_tickets = TICKETS;
     config.max_tls13_tickets = MOST_TICKETS;
     config.max_early_data_size = 0;
@@ -216,7 +237,7 @@ pub fn config(
         config.send_tls13_tickets = 0;
         config.max_tls13_tickets = 0;
     }
-    (Arc::new(Config { tls: Arc::new(config), clients }), faults)
+    (Arc::new(Config { tls: Arc::new(config), identity, clients, kept }), faults)
 }
 
 /// Everything that a resumed session would carry over: not the certificates' bytes, so that a
@@ -228,6 +249,10 @@ fn context(settings: &Settings, identity: &Identity, alpn: &[&str]) -> Context {
         "{files:?} {:?} {:?} {:?} {alpn:?}",
         settings.protocols, settings.ciphers, settings.curves
     );
+    if !identity.places().is_empty() {
+        // Tickets know the name that was asked for by themselves.
+        let _ = write!(text, " {:?}", identity.places());
+    }
     if settings.ciphersuites != suites::all_ciphersuites() {
         let _ = write!(text, " {:?}", settings.ciphersuites);
     }
@@ -258,25 +283,34 @@ pub struct Accepted<IO> {
 
 /// Does the handshake with the client on `io`.
 ///
-/// `choose` finds the configuration for the name it asks for. All of it, from the first byte to
-/// the last, has until `deadline`.
-pub async fn accept<IO, F>(io: IO, choose: F, deadline: Instant) -> Result<Accepted<IO>, Error>
+/// `choose` finds the configuration for the name it asks for; for one that asks for none, `local` is
+/// where it has come to. All of it, from the first byte to the last, has until `deadline`.
+pub async fn accept<IO, F>(
+    io: IO,
+    local: Option<IpAddr>,
+    choose: F,
+    deadline: Instant,
+) -> Result<Accepted<IO>, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(Option<&str>) -> Option<Arc<Config>>,
 {
     // Boxed: the session that waits for this must not stay as large as a handshake.
-    let handshake = Box::pin(handshake(io, choose));
+    let handshake = Box::pin(handshake(io, local, choose));
     timeout_at(deadline, handshake).await.unwrap_or(Err(Error::Silent))
 }
 
-async fn handshake<IO, F>(mut io: IO, choose: F) -> Result<Accepted<IO>, Error>
+async fn handshake<IO, F>(
+    mut io: IO,
+    local: Option<IpAddr>,
+    choose: F,
+) -> Result<Accepted<IO>, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(Option<&str>) -> Option<Arc<Config>>,
 {
-    let (config, sni, came) = begin(&mut io, choose).await?;
-    let sealed = Sealed::accept(io, Arc::clone(&config.tls), came).await;
+    let Begun { config, tls, sni, came } = begin(&mut io, local, choose).await?;
+    let sealed = Sealed::accept(io, tls, came).await;
     let stream = sealed.map_err(|error| match Error::from(error) {
         // It is the client's certificate, and not the chain: that is never judged before its time.
         Error::Untrusted(_) => {
@@ -299,11 +333,17 @@ where
     })
 }
 
-/// The configuration for the client on `io`, the name it asks for, and all that it has said so far.
-async fn begin<IO, F>(
-    io: &mut IO,
-    choose: F,
-) -> Result<(Arc<Config>, Option<String>, Vec<u8>), Error>
+/// A client that has said hello.
+struct Begun {
+    config: Arc<Config>,
+    /// The configuration's own, or one for the address that the client has come to.
+    tls: Arc<ServerConfig>,
+    sni: Option<String>,
+    /// All that it has said so far.
+    came: Vec<u8>,
+}
+
+async fn begin<IO, F>(io: &mut IO, local: Option<IpAddr>, choose: F) -> Result<Begun, Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     F: FnOnce(Option<&str>) -> Option<Arc<Config>>,
@@ -315,11 +355,21 @@ where
         refuse(io, AlertDescription::UnrecognisedName).await;
         return Err(Error::NoServer(sni.unwrap_or_default()));
     };
-    if config.tls.cert_resolver.resolve(hello).is_none() {
-        refuse(io, AlertDescription::HandshakeFailure).await;
-        return Err(Error::NoCertificate);
-    }
-    Ok((config, sni, came))
+    let here = local.filter(|_| sni.is_none());
+    let tls = match here.and_then(|ip| config.identity.at(ip, hello.signature_schemes())) {
+        // Rare: a client that names nobody, at an address with a certificate of its own.
+        Some(key) => {
+            let mut tls = ServerConfig::clone(&config.tls);
+            tls.cert_resolver = Arc::new(SingleCertAndKey::from(key));
+            Arc::new(tls)
+        }
+        None if config.tls.cert_resolver.resolve(hello).is_none() => {
+            refuse(io, AlertDescription::HandshakeFailure).await;
+            return Err(Error::NoCertificate);
+        }
+        None => Arc::clone(&config.tls),
+    };
+    Ok(Begun { config, tls, sni, came })
 }
 
 /// Reads until there is a whole ClientHello.

@@ -283,7 +283,7 @@ async fn a_server_without_certificates_and_a_name_without_server_are_refused() {
 #[tokio::test]
 async fn what_is_no_tls_gets_an_alert() {
     let (near, far) = duplex(1024);
-    let (mut near, ours) = (near, accept(far, |_| None, soon()));
+    let (mut near, ours) = (near, accept(far, None, |_| None, soon()));
     let theirs = async {
         near.write_all(b"a001 CAPABILITY\r\n").await.unwrap();
         let mut answer = Vec::new();
@@ -301,7 +301,7 @@ async fn a_client_that_stops_halfway_is_dropped_at_the_deadline() {
     for sent in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let (mut near, far) = duplex(1024);
         near.write_all(sent).await.unwrap();
-        let accepted = accept(far, |_| None, shortly()).await;
+        let accepted = accept(far, None, |_| None, shortly()).await;
         assert!(matches!(accepted, Err(Error::Silent)), "{accepted:?}");
     }
 }
@@ -323,7 +323,7 @@ async fn a_handshake_may_come_in_any_pieces() {
             heard
         };
         let ours = async {
-            let mut accepted = accept(far, |_| Some(config.clone()), soon()).await.unwrap();
+            let mut accepted = accept(far, None, |_| Some(config.clone()), soon()).await.unwrap();
             assert_eq!(accepted.sni.as_deref(), Some("a.example"));
             let mut heard = [0; 8];
             accepted.stream.read_exact(&mut heard).await.unwrap();
@@ -351,7 +351,7 @@ async fn a_hello_without_end_is_bounded() {
             }
             sent
         };
-        let (sent, accepted) = tokio::join!(theirs, accept(far, |_| None, soon()));
+        let (sent, accepted) = tokio::join!(theirs, accept(far, None, |_| None, soon()));
         assert!(matches!(accepted, Err(Error::Misbehaved(_))), "{accepted:?}");
         assert!(sent < 50 * 1024, "{sent}");
     }
@@ -361,7 +361,7 @@ async fn a_hello_without_end_is_bounded() {
 async fn a_client_that_leaves_is_told_apart() {
     let (near, far) = duplex(1024);
     drop(near);
-    let accepted = accept(far, |_| None, soon()).await;
+    let accepted = accept(far, None, |_| None, soon()).await;
     assert!(matches!(accepted, Err(Error::Left(_))), "{accepted:?}");
 }
 

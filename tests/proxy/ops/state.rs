@@ -1,8 +1,13 @@
 //! How all is, who is kept out, and maintenance.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::Ipv4Addr;
 
-use super::{ask, attempt, let_in, server, started, told};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::{ask, attempt, command, let_in, server, started, told};
 use crate::support::{Client, FakeUpstream, Manners, Mechanism, Protocol, imap, until};
 
 const ONE: &str = "route { default stores; } upstream stores { server @up@; }";
@@ -122,4 +127,30 @@ fn who_fails_is_listed_and_forgiven() {
     assert_eq!(up.accepted(), before + 1, "it is still refused");
     told(&node, &["throttle", "forgive", "--all"]);
     assert_eq!(told(&node, &["throttle", "list"]), "nobody\n");
+}
+
+#[test]
+fn top_ends_with_its_terminal() {
+    let node = started("", ONE, &[("up", &server(1).addr())]);
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    tcsetwinsize(&screen, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap().into_string().unwrap();
+    let end = || File::options().read(true).write(true).open(&name).unwrap();
+    let mut top = command(&node.site);
+    // It has no session of its own, so no signal tells it: the terminal alone does.
+    let mut top = top.arg("top").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    let mut screen = File::from(screen);
+    let mut shown = String::new();
+    until("the first frame", || {
+        let mut some = [0; 4096];
+        let count = screen.read(&mut some).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&some[..count]));
+        shown.contains("leaves").then_some(())
+    });
+    drop(screen);
+    let end = until("the end of top", || top.try_wait().unwrap());
+    assert!(end.code().is_some(), "{end}");
 }

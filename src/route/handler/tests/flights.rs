@@ -97,7 +97,7 @@ fn refused(text: &str) -> Outcome {
 }
 
 #[tokio::test]
-async fn if_the_one_who_asks_dies_the_next_asks_anew() {
+async fn a_question_that_dies_fails_all_who_wait_and_is_not_asked_for_ever() {
     let flights = Arc::new(Flights::default());
     let asked = Arc::new(AtomicUsize::new(0));
     let make = || {
@@ -108,10 +108,22 @@ async fn if_the_one_who_asks_dies_the_next_asks_anew() {
             refused("no")
         }
     };
-    let (one, two) = tokio::join!(flights.share(b"key", make), flights.share(b"key", make));
-    assert!(one.ruling.is_ok() && Arc::ptr_eq(&one, &two));
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    let both = async { tokio::join!(flights.share(b"key", make), flights.share(b"key", make)) };
+    let (one, two) = tokio::time::timeout(Duration::from_secs(5), both).await.unwrap();
+    assert!(one.is_none() && two.is_none());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
     assert_eq!(format!("{flights:?}"), "Flights(0)");
+    // Whoever comes later asks anew.
+    assert!(flights.share(b"key", make).await.unwrap().ruling.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_whose_question_dies_is_refused_for_now() {
+    let rig = rig(NLE, vec![Box::new(|_, _, _| panic!("a planted fault"))]);
+    let asked = tokio::time::timeout(Duration::from_secs(60), ask(&rig.handler)).await;
+    let (ruling, _) = asked.unwrap();
+    let error = crate::route::Error::from(ruling.unwrap_err());
+    assert_eq!(error.refusal().kind, crate::login::Kind::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +151,7 @@ fn a_worker_that_ends_leaves_the_question_to_another() {
             let mut share = Box::pin(flights.share(b"key", || async { refused("no") }));
             assert!(tokio::time::timeout(MS, &mut share).await.is_err());
             waits.send(()).unwrap();
-            share.await.ruling.is_ok()
+            share.await.unwrap().ruling.is_ok()
         })
     });
     is_waiting.recv().unwrap();

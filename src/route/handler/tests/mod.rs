@@ -43,6 +43,7 @@ fn rig_with(conf: &str, scripts: Vec<Script>, fleet: Fleet) -> Rig {
     let names: Names = Book::of(&[]);
     let mut all = Handler::all(&settings, &names, &mut Connectors::default(), &fleet).unwrap();
     let mut handler = all.remove(0);
+    handler.take_effect();
     let mut stubs = Vec::new();
     let lookup = Arc::get_mut(&mut handler.0).unwrap();
     for (peer, script) in lookup.peers.iter_mut().zip(scripts) {

@@ -1,5 +1,6 @@
 //! Several gateposts with one cache.
 
+use super::super::admin::Target;
 use super::*;
 
 fn two(text: &str) -> (Node, Node, Cache) {

@@ -1,5 +1,6 @@
 //! Simulations on a paused clock.
 
+mod accounts;
 mod fleet;
 mod nodes;
 mod words;

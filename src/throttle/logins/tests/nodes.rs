@@ -1,5 +1,6 @@
 //! One gatepost by itself.
 
+use super::super::admin::{Offender, Target};
 use super::*;
 
 fn node(more: &str) -> Node {
