@@ -31,7 +31,7 @@ fn ran(prefix: &Path, words: &str) -> Ran {
         json: args.json,
         now: Zoned::default(),
     };
-    let exit = run(conf, prefix, &mut screen).unwrap_or_else(|failure| {
+    let exit = run(conf, prefix, &prefix.join("gatepost.conf"), &mut screen).unwrap_or_else(|failure| {
         screen.complain(&failure.words());
         failure.exit()
     });
