@@ -31,8 +31,8 @@ pub mod zimbra;
 pub use data::Data;
 pub use edit::{Draft, Scope};
 pub use key::{Format, Key, Level, Levels, Variable};
-pub use kind::Kind;
 pub use keys::{all, find, near};
+pub use kind::Kind;
 pub use pages::{markdown, shipped};
 pub use read::{At, Fault, Settings};
 

@@ -146,9 +146,13 @@ fn a_change_is_made_put_in_force_and_taken_back() {
     let place = format!("conf/settings.toml:{line}: mail.imap.prot is no setting");
     assert!(refused.code == Some(1) && refused.said().contains(&place), "{}", refused.said());
     // So is one that only the check finds.
-    site.write("conf/settings.toml", format!("{good}tls.certificate = \"gone.crt\"\n"));
+    site.write("conf/settings.toml", format!("{good}mail.login.suffixes = [\"x\"]\n"));
     let refused = conf(&site, &["gen"]);
-    assert!(refused.code == Some(1) && refused.said().contains("gone.crt"), "{}", refused.said());
+    assert!(
+        refused.code == Some(1) && refused.said().contains("invalid suffix"),
+        "{}",
+        refused.said()
+    );
     assert!(refused.said().contains("generations/failed/includes/"), "{}", refused.said());
     assert_eq!(generation(&site), second);
     site.write("conf/settings.toml", good);

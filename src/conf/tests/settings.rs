@@ -47,7 +47,7 @@ fn others(key: &Key) -> Vec<String> {
         "tls.curve" => return quoted(&["auto", "X25519:secp384r1"]),
         "tls.session.cache" => return quoted(&["off", "shared:other:1m"]),
         "tls.dhparam" => return one("\"tls/ca.pem\""),
-        "tls.certificates" => return one("[\"tls\"]"),
+        "tls.certificates" => return one("[\"shelf\"]"),
         "tls.certificate" | "tls.key" => return Vec::new(),
         "tls.password_file" => return one("\"./password\""),
         "tls.session.ticket_key" => return one("\"./ticket.key\""),
@@ -109,7 +109,7 @@ fn others(key: &Key) -> Vec<String> {
 /// A prefix with every file that a setting may name.
 fn prefix() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
-    for folder in ["tls", "logs"] {
+    for folder in ["tls", "logs", "shelf"] {
         fs::create_dir(root.path().join(folder)).unwrap();
     }
     let write = |name: &str, bytes: &[u8]| fs::write(root.path().join(name), bytes).unwrap();
@@ -122,6 +122,8 @@ fn prefix() -> tempfile::TempDir {
     for name in ["tls/default.crt", "tls/ca.pem"] {
         write(name, pem.as_bytes());
     }
+    write("shelf/mail.example.com.crt", pem.as_bytes());
+    write("shelf/mail.example.com.key", key.serialize_pem().as_bytes());
     write("tls/default.key", key.serialize_pem().as_bytes());
     let issuer = rcgen::Issuer::new(params, key);
     let crl = rcgen::CertificateRevocationListParams {

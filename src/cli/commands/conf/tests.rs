@@ -31,10 +31,11 @@ fn ran(prefix: &Path, words: &str) -> Ran {
         json: args.json,
         now: Zoned::default(),
     };
-    let exit = run(conf, prefix, &prefix.join("gatepost.conf"), &mut screen).unwrap_or_else(|failure| {
-        screen.complain(&failure.words());
-        failure.exit()
-    });
+    let exit =
+        run(conf, prefix, &prefix.join("gatepost.conf"), &mut screen).unwrap_or_else(|failure| {
+            screen.complain(&failure.words());
+            failure.exit()
+        });
     let text =
         |bytes| String::from_utf8(bytes).unwrap().replace(prefix.to_str().unwrap(), "PREFIX");
     Ran { exit, out: text(out), err: text(err) }
