@@ -8,12 +8,15 @@
 //! faces     proxy    admin                                 who a peer talks to
 //! services  throttle  route                                decisions; no peer's words in them
 //! means     observe  config   net  tls  memcached  http  session bytes, time and settings reach us
-//! pure      wire     login                                 compute only: no socket, clock, log
+//! pure      wire     login     settings  template          compute only: no socket, clock, log
 //! ```
 
 mod login;
+mod settings;
+mod template;
 mod wire;
 
+mod conf;
 mod config;
 mod http;
 mod memcached;
@@ -61,6 +64,9 @@ pub mod testing {
             (b'K', crate::proxy::kerberos::hold_for_any),
             (b'U', crate::route::state::hold_for_any),
             (b'o', crate::cli::format::hold_for_any),
+            (b's', crate::settings::hold_for_any),
+            (b'z', crate::settings::zimbra::hold_for_any),
+            (b'T', crate::template::hold_for_any),
         ];
 
         /// What is read off the wire, element by element.
@@ -131,5 +137,16 @@ pub mod testing {
         pub use crate::boot::registry::secrets;
         pub use crate::observe::names::docs as metrics;
         pub use crate::observe::variables;
+        pub use crate::settings::{markdown as settings, shipped};
+        pub use crate::template::variables::markdown as templates;
+    }
+
+    /// Templates, and what they are expanded with.
+    pub mod templates {
+        pub use crate::settings::Settings;
+        pub use crate::template::variables::{Listed, unknown_overrides, values};
+        pub use crate::template::{
+            Copies, Domain, Expanded, Fault, Piece, Unknown, Values, expand,
+        };
     }
 }

@@ -34,6 +34,12 @@ fn directives_md_lists_every_directive() {
 }
 
 #[test]
+fn settings_md_and_the_shipped_file_list_every_setting() {
+    compare("settings.md", &docs::settings());
+    compare("../conf/settings.toml", &docs::shipped());
+}
+
+#[test]
 fn metrics_md_lists_every_metric() {
     let head = "# Metrics\n\nCut from `src/observe/names.rs`. Shown at `/metrics` of the addresses \
                 that the `metrics` directive names.\n\n";
@@ -45,6 +51,15 @@ fn variables_md_lists_every_variable() {
     let head = "# Variables of `log_format`\n\nCut from `src/observe/variables.rs`. Times are in \
                 seconds with milliseconds.\n\n";
     compare("variables.md", &format!("{head}{}", docs::variables()));
+}
+
+#[test]
+fn templates_md_lists_every_variable_of_templates() {
+    // Written by hand down to the mark, and cut from the code below it.
+    let mark = "<!-- From here on cut from the code. -->\n\n";
+    let kept = fs::read_to_string(root().join("docs/templates.md")).unwrap();
+    let (head, _) = kept.split_once(mark).unwrap();
+    compare("templates.md", &format!("{head}{mark}{}", docs::templates()));
 }
 
 #[test]

@@ -25,7 +25,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // pure
     ("wire", &[]),
     ("message", &[]),
-    ("template", &[]),
+    ("settings", &[]),
+    ("template", &["settings"]),
     ("login", &["wire"]),
     // means
     ("observe", &[]),
@@ -72,6 +73,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "wire",
             "message",
+            "settings",
             "template",
             "login",
             "observe",
@@ -91,11 +93,18 @@ const ROOMS: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
-    ("cli", &["template", "observe", "config", "net", "http", "store", "queue", "admin", "boot"]),
+    ("conf", &["settings", "template", "boot"]),
+    (
+        "cli",
+        &[
+            "settings", "template", "conf", "observe", "config", "net", "http", "store", "queue",
+            "admin", "boot",
+        ],
+    ),
 ];
 
 /// Compute only: what an attacker touches first, so it is tested by table and fuzzer alone.
-const PURE: &[&str] = &["wire", "message", "template", "login"];
+const PURE: &[&str] = &["wire", "message", "settings", "template", "login"];
 
 /// What a pure room may not name, as paths or the beginnings of paths.
 const IMPURE: &[&[&str]] = &[

@@ -1,5 +1,6 @@
 //! The command line: nginx's flags, and the commands that follow them.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -87,6 +88,25 @@ pub struct Args {
 
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// `conf gen -c NAME=VALUE` is zmproxyconfgen's, and `-c FILE` nginx's: behind those words what has a
+/// `=` is `--config`.
+pub fn with_assignments(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = words.collect();
+    let at = all.windows(2).position(|pair| pair[0] == "conf" && pair[1] == "gen");
+    let Some(at) = at else { return all };
+    for index in at + 2..all.len() {
+        let has_sign = |word: &OsString| word.to_string_lossy().contains('=');
+        if all[index] == "-c" && all.get(index + 1).is_some_and(has_sign) {
+            all[index] = "--config".into();
+        } else if has_sign(&all[index])
+            && let Some(rest) = all[index].to_str().and_then(|word| word.strip_prefix("-c"))
+        {
+            all[index] = format!("--config={rest}").into();
+        }
+    }
+    all
 }
 
 /// What `-s` can ask of a running gatepost.

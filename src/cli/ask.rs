@@ -1,6 +1,6 @@
 //! From a command to the gatepost that runs.
 
-use std::io::{IsTerminal, stderr, stdin, stdout};
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
     if let Command::Help { words } = &command {
         return match help::text(words) {
             Ok(text) => {
-                let _ = std::io::Write::write_all(&mut stdout(), text.as_bytes());
+                let _ = stdout().write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
             Err(error) => {
@@ -31,19 +31,16 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
     if let Command::Diag(diag) = &command {
         return super::diag::run(diag, options, found(options, control));
     }
+    if let Command::Conf(conf) = command {
+        let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
+        let mut screen = screen(&mut out, &mut err, &mut input, json);
+        let (prefix, file) = (&options.prefix, &options.configuration);
+        return ended(commands::conf::run(conf, prefix, file, &mut screen), &mut screen);
+    }
     if let Command::Tls(command) = &command {
         let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
-        let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let now = Zoned::now();
-        let mut screen =
-            Screen { out: &mut out, err: &mut err, input: &mut input, colour, json, now };
-        return match commands::tls::run(command, options, &mut screen) {
-            Ok(exit) => ExitCode::from(exit),
-            Err(failure) => {
-                complain(&failure);
-                ExitCode::from(failure.exit())
-            }
-        };
+        let mut screen = screen(&mut out, &mut err, &mut input, json);
+        return ended(commands::tls::run(command, options, &mut screen), &mut screen);
     }
     let client = match found(options, control) {
         Ok(path) => Client::new(path),
@@ -60,13 +57,25 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
         }
     };
     let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
+    let mut screen = screen(&mut out, &mut err, &mut input, json);
+    ended(runtime.block_on(commands::run(command, &client, &mut screen)), &mut screen)
+}
+
+fn screen<'a>(
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+    input: &'a mut dyn BufRead,
+    json: bool,
+) -> Screen<'a> {
     let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut screen =
-        Screen { out: &mut out, err: &mut err, input: &mut input, colour, json, now: Zoned::now() };
-    match runtime.block_on(commands::run(command, &client, &mut screen)) {
+    Screen { out, err, input, colour, json, now: Zoned::now() }
+}
+
+fn ended(done: commands::Done, screen: &mut Screen<'_>) -> ExitCode {
+    match done {
         Ok(exit) => ExitCode::from(exit),
         Err(failure) => {
-            let _ = std::io::Write::flush(&mut out);
+            let _ = screen.out.flush();
             complain(&failure);
             ExitCode::from(failure.exit())
         }

@@ -87,6 +87,14 @@ pub enum Command {
     #[command(alias = "gamcs")]
     Caches,
 
+    /// Get and set what gatepost's configuration is made from
+    ///
+    /// Works on the file of settings; no gatepost need run. Every setting is in docs/settings.md, and
+    /// Zimbra's names are taken as well. Exits with 0 if it is done, with 1 if not: faults are told as
+    /// FILE:LINE, and the file stays as it was.
+    #[command(subcommand)]
+    Conf(Conf),
+
     /// List the commands, or explain one
     Help {
         /// The command, and what of it.
@@ -417,4 +425,191 @@ pub struct Patient {
 pub enum Show {
     /// List local addresses and the domains they serve
     Addresses,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Conf {
+    /// Print a setting's value, an element of a list on each line
+    Get {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set a value in the file; its comments and its order are kept
+    ///
+    /// A list is given as several values, an empty one as [].
+    Set {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[arg(value_name = "VALUE", required = true)]
+        values: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Take a value out of the file, so that the inherited one holds
+    ///
+    /// Exits with 1 if it was not set there.
+    Unset {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List what is set, and where
+    List {
+        /// Only settings whose names begin so: mail, mail.imap
+        beginning: Option<String>,
+        /// Every setting, with the value that holds.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Tell all about a setting: its value, the level it comes from, where it ends
+    Explain {
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make the configuration from settings and templates, check it, put it in force
+    ///
+    /// Exits with 1 if it does not pass, and what was in force stays. A gatepost that runs goes on
+    /// with what it has until "gatepost -s reload".
+    Gen(ConfGen),
+    /// List the generations that are kept
+    History,
+    /// Show what differs between two generations
+    ///
+    /// Without a number, what the one in force changed; with one, what has changed since that.
+    Diff {
+        #[arg(value_name = "N")]
+        from: Option<u64>,
+        #[arg(value_name = "M")]
+        to: Option<u64>,
+    },
+    /// Put an earlier generation in force again, after a check
+    Rollback {
+        #[arg(value_name = "N")]
+        number: u64,
+    },
+    /// Show every setting with its value and where that comes from; secrets are masked
+    Show {
+        /// The values that hold, inherited ones and defaults among them.
+        #[arg(long)]
+        effective: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a configuration with all that it includes in one text
+    Flat(Flat),
+    /// List templates, copy a shipped one to change it, compare yours with it
+    #[command(subcommand)]
+    Template(Template),
+    /// Take over what zmprov gacf, gs NAME and gd NAME print
+    ///
+    /// Says what was taken, what was left, and why. Certificates and keys become files (mode 0600) in
+    /// tls/zimbra below the prefix. Secrets are left, and not shown.
+    ImportZimbra {
+        /// Any number in any order; - is standard input.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Write nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The file, rather than conf/settings.toml below the prefix.
+        #[arg(long, value_name = "FILE")]
+        settings: Option<PathBuf>,
+    },
+}
+
+/// As zmproxyconfgen's, and more.
+#[derive(Debug, Args)]
+pub struct ConfGen {
+    /// Put nothing in force: say what would be written where, and whether it passes the check.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Show what differs from the generation in force.
+    #[arg(long)]
+    pub diff: bool,
+    /// The folder of generations/ and current, and where relative paths begin, rather than the prefix.
+    #[arg(short = 'w', long = "workdir", value_name = "DIR")]
+    pub work: Option<PathBuf>,
+    /// A folder of templates, rather than the shipped ones and templates.d.
+    #[arg(short = 't', long = "templatedir", value_name = "DIR")]
+    pub templates: Option<PathBuf>,
+    /// The server whose settings count; left out, the global ones.
+    #[arg(short = 's', long = "server", value_name = "NAME")]
+    pub server: Option<String>,
+    /// Set a template's variable, NAME=VALUE; -c NAME=VALUE does the same.
+    #[arg(long = "config", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub config: Vec<(String, String)>,
+    /// Print every variable with its default, and do nothing else.
+    #[arg(short = 'd', long)]
+    pub defaults: bool,
+    /// Print every variable with its value, and do nothing else.
+    #[arg(short = 'D', long)]
+    pub definitions: bool,
+    /// Take a variable that nobody knows for empty, and say so.
+    #[arg(long)]
+    pub lenient: bool,
+    /// The file, rather than conf/settings.toml below the prefix.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is NAME=VALUE".to_owned()),
+    }
+}
+
+/// As zmnginxconf's.
+#[derive(Debug, Args)]
+pub struct Flat {
+    /// Mark where each file begins and ends.
+    #[arg(short = 'm', long)]
+    pub markers: bool,
+    /// Indent what is included as its include is.
+    #[arg(short = 'i', long)]
+    pub indent: bool,
+    /// Leave out comments.
+    #[arg(short = 'n', long)]
+    pub nocomments: bool,
+    /// Leave out empty lines.
+    #[arg(short = 'e', long)]
+    pub noempty: bool,
+    /// The file; left out, the one of -c, or current/gatepost.conf where that is not there.
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Template {
+    /// List templates, and which of them are your own
+    List,
+    /// Put a shipped template into templates.d, to be changed there
+    Copy {
+        name: String,
+        /// Leave yours as it is, and take note that it is up to date with the shipped one.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Show how yours differs from the shipped one
+    Diff { name: String },
+}
+
+/// Which table of which file.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// For this server.
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// For this domain.
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// The file, rather than conf/settings.toml below the prefix.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
 }

@@ -31,7 +31,7 @@ use args::Args;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::try_parse_from(args::with_assignments(std::env::args_os())) {
         Ok(args) => args,
         Err(error) => {
             // Help is no error, and goes to standard output.

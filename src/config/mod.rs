@@ -35,9 +35,7 @@ mod rows;
 mod tests;
 pub mod value;
 
-use std::path::Path;
-#[cfg(test)]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use block::{Block, Statement};
@@ -90,7 +88,7 @@ pub fn load(
     overrides: Option<&str>,
     registry: &[&'static [Directive]],
 ) -> Result<Tree, Faults> {
-    let path = prefix.join(path);
+    let path = followed(prefix.join(path));
     let conf_dir = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let shared = Arc::new(Shared {
         faults: fault::Collector::default(),
@@ -101,6 +99,16 @@ pub fn load(
     let mut statements = overrides.map(|text| reader.command_line(text)).unwrap_or_default();
     statements.extend(reader.file(&path, 0, None));
     tree(reader, statements, &path, &shared, registry)
+}
+
+/// Where the main file's folder is a link (`current/gatepost.conf`), the file where it lies. The link
+/// is followed once: it may be changed while files are read, and all must be of one generation.
+fn followed(path: PathBuf) -> PathBuf {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return path };
+    match (folder.read_link(), folder.parent()) {
+        (Ok(target), Some(above)) => above.join(target).join(name),
+        _ => path,
+    }
 }
 
 /// Reads `text`, as the file at `path` would be read. For what must hold for any text.

@@ -23,6 +23,7 @@ mod diag;
 mod examples;
 mod fail2ban;
 mod fleet;
+mod generations;
 mod header;
 mod hostile;
 mod imap;

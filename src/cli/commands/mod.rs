@@ -1,6 +1,7 @@
 //! The commands: ask, and show what came back.
 
 mod cache;
+pub mod conf;
 mod doctor;
 mod logs;
 mod people;
@@ -142,9 +143,8 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
             servers::zimbra(&command, client, screen).await
         }
         Command::Top(top) => super::top::run(top, client, screen).await,
-        // Done before, as they need no gatepost.
-        Command::Help { .. } | Command::Diag(_) | Command::Tls(_) => {
-            Err(Failure::Ours("that needs no gatepost".to_owned()))
+        Command::Conf(_) | Command::Diag(_) | Command::Tls(_) | Command::Help { .. } => {
+            Err(Failure::Ours("this needs no gatepost".to_owned()))
         }
     }
 }
