@@ -125,7 +125,7 @@ fn an_overlay_goes_before_the_shipped_template_and_is_told_when_that_has_changed
     assert!(Templates::copy(root.path(), name, false).unwrap_err().contains("there already"));
     fs::write(&path, "# mine\n").unwrap();
     let templates = Templates::load(root.path(), None).unwrap();
-    assert_eq!(templates.all[name], ("# mine\n".to_owned(), Origin::File(path.clone())));
+    assert_eq!(templates.all[name], ("# mine\n".to_owned(), Origin::File(path)));
     assert_eq!(templates.notes, Vec::<String>::new());
     // As if an upgrade had brought another one.
     fs::write(root.path().join(format!("templates.d/.{name}.sha256")), "0123").unwrap();
