@@ -57,6 +57,7 @@ pub mod testing {
             (b'C', crate::tls::certs::facts::hold_for_any),
             (b'k', crate::tls::unlock::hold_for_any),
             (b'e', crate::observe::escape::hold_for_any),
+            (b'R', crate::observe::rotate::hold_for_any),
             (b'f', crate::observe::format::hold_for_any),
             (b't', crate::throttle::hold_for_any),
             (b'i', crate::throttle::logins::directives::hold_for_any),
@@ -133,6 +134,7 @@ pub mod testing {
     /// The documents that are cut from the code.
     pub mod docs {
         pub use crate::boot::registry::markdown as directives;
+        pub use crate::boot::registry::secrets;
         pub use crate::observe::names::docs as metrics;
         pub use crate::observe::variables;
         pub use crate::settings::{markdown as settings, shipped};

@@ -95,6 +95,11 @@ pub const CALLS: &[Call] = &[
     call!(POST "/v1/maintenance/on" "begin maintenance by hand" |ops, ask| ops.maintain(ask)),
     call!(POST "/v1/maintenance/off" "end it" |ops, ask| ops.end_maintenance(ask)),
     call!(GET "/v1/report" "episodes of maintenance, and locks that are on" |ops, ask| ops.report(ask)),
+    call!(GET "/v1/log/levels" "log levels set by hand" |ops, Nothing {}| ops.levels()),
+    call!(POST "/v1/log/level" "set a log level, or take it back" |ops, ask| ops.set_level(ask)),
+    call!(POST "/v1/log/reopen" "open the logs anew" |ops, Nothing {}| ops.reopen()),
+    call!(POST "/v1/log/rotate" "turn logs now" |ops, ask| ops.turn(ask)),
+    call!(GET "/v1/diag" "metrics, listeners and the last warnings" |ops, Nothing {}| ops.vitals()),
     call!(GET "/v1/addresses" "local addresses and their domains" |ops, Nothing {}| ops.addresses()),
     call!(GET "/v1/zimbra" "the lists of garpu, garpb, gamau, gamcs" |ops, Nothing {}| zimbra(ops)),
     call!(EXAMINE "/v1/doctor/upstream" "which step towards an upstream fails" |ops, ask| {

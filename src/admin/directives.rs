@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Group, User};
 
 use super::gate::Callers;
-use crate::config::{Block, Directive, MAIN, Statement, Takes};
+use crate::config::{Block, Directive, MAIN, Secret, Statement, Takes};
 
 pub const DIRECTIVES: &[Directive] = &[Directive {
     name: "control",
@@ -13,6 +13,7 @@ pub const DIRECTIVES: &[Directive] = &[Directive {
     takes: Takes::Args(1, 4),
     repeats: false,
     default: "unix:/run/gatepost.sock",
+    secret: Secret::None,
     doc: "The socket at which a running gatepost is asked and told: `unix:PATH [mode=OCTAL] \
           [owner=USER] [group=GROUP]`, or `off`. The commands (`gatepost status`, `who`, `upstream \
           drain` …) speak JSON over HTTP there; see [control.md](control.md). The default is beside \

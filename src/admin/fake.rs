@@ -1,5 +1,6 @@
 //! A gatepost made up for tests: answers that never change, and a memory of what it was told to do.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +20,10 @@ pub const NOW: i64 = 1_795_198_938;
 
 pub fn ago(seconds: i64) -> When {
     When::from_unix(NOW - seconds)
+}
+
+fn level(subject: &str, level: &str, until: Option<i64>) -> LevelSet {
+    LevelSet { subject: subject.into(), level: level.into(), until: until.map(ago) }
 }
 
 fn text(text: &str) -> Option<String> {
@@ -132,6 +137,10 @@ impl Ops for Fake {
             caches: vec![Part { state: Health::Off, ..Part::of("memcached", 0, 0) }],
             locks,
             maintenance,
+            levels: match self.is_well {
+                true => vec![],
+                false => vec![level("route", "debug", Some(-600))],
+            },
             problems,
         })
     }
@@ -386,13 +395,63 @@ impl Ops for Fake {
     }
 
     fn spared(&self) -> Reply<'_, Spared> {
-        yes(Spared { networks: vec!["198.51.100.0/24".into()], problems: vec![] })
+        let networks = vec!["198.51.100.0/24".into()];
+        yes(Spared { networks, until: BTreeMap::new(), problems: vec![] })
+    }
+
+    fn levels(&self) -> Reply<'_, Levels> {
+        yes(Levels {
+            levels: vec![level("route", "debug", Some(-600))],
+            modules: vec!["route".into()],
+        })
+    }
+
+    fn set_level(&self, ask: LevelAsk) -> Reply<'_, Levels> {
+        self.tell(format!("level {ask:?}"));
+        if ask.subject.as_deref() == Some("kitchen") {
+            return no(Problem::unknown("there is no module \"kitchen\"").hint("all, route"));
+        }
+        let until = ask.for_s.and_then(|seconds| i64::try_from(seconds).ok()).map(|after| -after);
+        let set = ask.subject.zip(ask.level);
+        let levels = set.into_iter().map(|(of, name)| level(&of, &name, until)).collect();
+        yes(Levels { levels, modules: vec!["route".into()] })
+    }
+
+    fn reopen(&self) -> Reply<'_, Reopened> {
+        self.tell("reopen".into());
+        yes(Reopened { failed: 0 })
+    }
+
+    fn turn(&self, ask: TurnAsk) -> Reply<'_, TurnedLogs> {
+        self.tell(format!("turn {ask:?}"));
+        let one = |file: &str| TurnedLog { file: file.into(), to: format!("{file}-20261120") };
+        match ask.file.as_deref() {
+            Some("/var/log/none.log") => {
+                let problems = vec!["there is no log \"/var/log/none.log\"".to_owned()];
+                yes(TurnedLogs { turned: vec![], problems })
+            }
+            file => {
+                let file = file.unwrap_or("/var/log/gatepost/access.log");
+                yes(TurnedLogs { turned: vec![one(file)], problems: vec![] })
+            }
+        }
+    }
+
+    fn vitals(&self) -> Reply<'_, Vitals> {
+        yes(Vitals {
+            pid: 4711,
+            listens: vec!["10.0.0.9:143 (mail.a.example)".into()],
+            metrics: "gatepost_up 1\n".into(),
+            warnings: vec!["2026/11/20 18:22:18 [warn] 4711#1: planted".into()],
+        })
     }
 
     fn spare(&self, ask: SpareAsk) -> Reply<'_, Spared> {
         self.tell(format!("spare {ask:?}"));
+        let after = ask.for_s.and_then(|seconds| i64::try_from(seconds).ok());
+        let until = after.map(|after| (ask.network.clone(), ago(-after)));
         let networks = if ask.off { vec![] } else { vec![ask.network] };
-        yes(Spared { networks, problems: vec![] })
+        yes(Spared { networks, until: until.into_iter().collect(), problems: vec![] })
     }
 
     fn maintenance(&self) -> Reply<'_, Maintenances> {

@@ -5,9 +5,10 @@ use std::pin::Pin;
 
 use super::api::{
     Addresses, Caches, Changed, Diagnosis, DoctorAsk, EndAsk, Entries, Figures, ForgiveAsk,
-    Forgiven, HandlerAsk, Kicked, ListAsk, Lookups, MaintainAsk, Maintenances, MoveAsk, Moved,
-    Offenders, OffendersAsk, Problem, PurgeAsk, Purged, Report, ReportAsk, ServersAsk, Sessions,
-    SessionsAsk, SpareAsk, Spared, Status, Subject, Upstreams, UserAsk, Whereabouts,
+    Forgiven, HandlerAsk, Kicked, LevelAsk, Levels, ListAsk, Lookups, MaintainAsk, Maintenances,
+    MoveAsk, Moved, Offenders, OffendersAsk, Problem, PurgeAsk, Purged, Reopened, Report,
+    ReportAsk, ServersAsk, Sessions, SessionsAsk, SpareAsk, Spared, Status, Subject, TurnAsk,
+    TurnedLogs, Upstreams, UserAsk, Vitals, Whereabouts,
 };
 
 /// An answer on its way. Dropped, the work is given up where that does no harm.
@@ -131,6 +132,28 @@ pub trait Ops: Send + Sync + 'static {
 
     fn report(&self, _: ReportAsk) -> Reply<'_, Report> {
         not_built("report")
+    }
+
+    fn levels(&self) -> Reply<'_, Levels> {
+        not_built("log/levels")
+    }
+
+    /// Gives what is set by hand then.
+    fn set_level(&self, _: LevelAsk) -> Reply<'_, Levels> {
+        not_built("log/level")
+    }
+
+    fn reopen(&self) -> Reply<'_, Reopened> {
+        not_built("log/reopen")
+    }
+
+    /// Renames logs and opens them anew, due or not.
+    fn turn(&self, _: TurnAsk) -> Reply<'_, TurnedLogs> {
+        not_built("log/rotate")
+    }
+
+    fn vitals(&self) -> Reply<'_, Vitals> {
+        not_built("diag")
     }
 
     fn addresses(&self) -> Reply<'_, Addresses> {

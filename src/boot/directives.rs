@@ -7,7 +7,7 @@ use super::privilege::Identity;
 use super::{Options, registry};
 use crate::admin::directives as control;
 use crate::admin::{Access, Entry, Token};
-use crate::config::{self, Block, Directive, EVENTS, MAIL, MAIN, SERVER, Statement, Takes};
+use crate::config::{self, Block, Directive, EVENTS, MAIL, MAIN, SERVER, Secret, Statement, Takes};
 use crate::net::listen::{self, Listen};
 
 const ONCE: Directive = Directive {
@@ -16,6 +16,7 @@ const ONCE: Directive = Directive {
     takes: Takes::Args(1, 1),
     repeats: false,
     default: "",
+    secret: Secret::None,
     doc: "",
 };
 
@@ -115,10 +116,28 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 2),
         repeats: true,
         default: "/var/log/gatepost/error.log error",
+        secret: Secret::None,
         doc: "Where errors go, and from which level on: a file, `stderr` or \
               `syslog:server=ADDRESS[,facility=…][,tag=…]`; the levels are `debug`, `info`, `notice`, \
               `warn`, `error`, `crit`, `alert`, `emerg`. Several may stand in one block. Logins and \
               what refused them are `info`.",
+    },
+    Directive {
+        name: "log_rotate",
+        takes: Takes::AtLeast(1),
+        repeats: true,
+        doc: "Turns log files by itself: `log_rotate [FILE] [every=hourly|daily|weekly|monthly] [size=SIZE] \
+              [keep=NUMBER] [compress=on|off] [delay_compress=on|off] [mode=OCTAL] [owner=USER[:GROUP]] \
+              [command=PROGRAM];` or `log_rotate [FILE] off;`. Without a file it is for all files of \
+              `error_log` and `access_log` that have none of their own. A log that is not empty is \
+              turned when its hour, day, week (from Monday) or month is over or it has that size, \
+              whichever comes first; without either it is `every=daily`. It is renamed to \
+              `FILE-YYYYMMDD`, the next one of the day to `FILE-YYYYMMDD-1`; `keep` of these stay \
+              (14 unless set), each as `.gz` with `compress=on`, the newest plain with \
+              `delay_compress=on`. The new file has the old one's mode and owner unless they are set. \
+              The program is run with the path of the turned log as its one argument, by no shell, \
+              for 60 s at the most. See [logs.md](logs.md).",
+        ..ONCE
     },
     Directive {
         name: "events",
@@ -164,6 +183,7 @@ pub const DIRECTIVES: &[Directive] = &[
         within: &[MAIN],
         takes: Takes::Args(1, 1),
         repeats: true,
+        secret: Secret::Args(0),
         doc: IDLE_NOTED,
         ..ONCE
     },

@@ -1,7 +1,7 @@
 //! `error_log`, `log_format` and `access_log`, read and opened.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Block;
@@ -93,6 +93,16 @@ pub fn access_targets(
         }
     }
     Some(targets)
+}
+
+/// The files among targets.
+pub fn files<'a, T: 'a>(
+    targets: impl IntoIterator<Item = &'a (Target, T)>,
+) -> impl Iterator<Item = PathBuf> {
+    targets.into_iter().filter_map(|(target, _)| match target {
+        Target::File(path) => Some(path.clone()),
+        Target::Stderr | Target::Syslog(_) => None,
+    })
 }
 
 /// Opens a log; what cannot be opened is said as nginx says it.

@@ -23,6 +23,7 @@
 
 pub mod certificates;
 mod control;
+pub mod diag;
 mod directives;
 mod figures;
 mod fleet;
@@ -37,6 +38,7 @@ mod ops;
 mod pid;
 mod privilege;
 pub mod registry;
+mod rotation;
 mod run;
 mod start;
 mod upgrade;

@@ -1,6 +1,6 @@
 //! All rooms' directives.
 
-use crate::config::{self, Directive};
+use crate::config::{self, Directive, Secret};
 use crate::{admin, memcached, proxy, route, throttle, tls};
 
 /// Every room that has directives, in the order of `docs/directives.md`.
@@ -27,6 +27,12 @@ pub const ROOMS: &[(&str, &[Directive])] = &[
 /// The records alone, for the parser.
 pub fn registry() -> Vec<&'static [Directive]> {
     ROOMS.iter().map(|(_, directives)| *directives).collect()
+}
+
+/// The names of those that hold a secret, or name a file that does: each is tested for.
+pub fn secrets() -> Vec<&'static str> {
+    let all = ROOMS.iter().flat_map(|(_, directives)| directives.iter());
+    all.filter(|one| one.secret != Secret::None).map(|one| one.name).collect()
 }
 
 /// `docs/directives.md`.

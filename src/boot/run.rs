@@ -26,6 +26,7 @@ use crate::net::halt::{self, Halt, Trigger};
 use crate::net::limits::Gate;
 use crate::net::listen::Socket;
 use crate::net::{Plain, errno};
+use crate::observe::log::levels;
 use crate::observe::{Level, Log, reopen_all, tasks};
 use crate::proxy;
 use crate::tls::certs::Identity;
@@ -209,6 +210,7 @@ impl Process {
         self.kept.watch.follow(&model);
         lookups::serve(&model.windows, windows, &self.workers, &mut generation, &alive, &model.log);
         generation.alive = Some(alive);
+        self.kept.logs.follow(model.rotation, &model.log);
         self.log = model.log;
         self.identities = model.identities;
         tasks::on_panic(self.log.clone(), self.kept.metrics.clone());
@@ -218,6 +220,8 @@ impl Process {
             self.drain(old, false);
         } else {
             self.fleet = Some(fleet::attend(&self.kept));
+            let logs = Arc::clone(&self.kept.logs);
+            tasks::spawn("logs", tasks::keep_up("log files", move || Arc::clone(&logs).attend()));
             let workers = model.settings.workers;
             self.log.line(Level::Notice, None, format_args!("start {workers} workers"));
         }
@@ -347,7 +351,13 @@ impl Process {
         let model = plan.build(&self.kept)?;
         let fresh =
             self.listeners.prepare(model.listens()).map_err(|error| vec![error.to_string()])?;
-        self.serve(model, Some(fresh)).map_err(|error| one("starting the new generation", &error))
+        let done = self.serve(model, Some(fresh));
+        let done = done.map_err(|error| one("starting the new generation", &error));
+        // What was set by hand is for as long as somebody looks.
+        if done.is_ok() && levels::clear() > 0 {
+            self.log.line(Level::Notice, None, "every log level is as configured again");
+        }
+        done
     }
 
     fn reopen(&self) {

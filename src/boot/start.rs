@@ -32,6 +32,7 @@ pub fn run(options: Options, start: Start) -> Result<(), Faults> {
     }
     // As whoever starts us, who may read what another user has kept.
     kept.fleet.restore(&model.state, &log);
+    kept.restore_spared();
     let done = begin(options, start, kept, model);
     for fault in done.as_ref().err().into_iter().flatten() {
         log.line(Level::Emerg, None, fault);

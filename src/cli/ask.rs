@@ -28,6 +28,9 @@ pub fn run(command: Command, options: &Options, control: Option<PathBuf>, json: 
             }
         };
     }
+    if let Command::Diag(diag) = &command {
+        return super::diag::run(diag, options, found(options, control));
+    }
     if let Command::Conf(conf) = command {
         let (mut out, mut err, mut input) = (stdout().lock(), stderr(), stdin().lock());
         let mut screen = screen(&mut out, &mut err, &mut input, json);

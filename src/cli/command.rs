@@ -52,6 +52,15 @@ pub enum Command {
     /// List the episodes of maintenance, and the locks that are on
     Report,
 
+    /// Set log levels for a while, open the logs anew, turn them
+    #[command(subcommand)]
+    Log(Log),
+
+    /// Write a report to show to others, without secrets
+    ///
+    /// It works with gatepost running, and, with less in it, without.
+    Diag(Diag),
+
     /// Find the step that fails: DNS, connect, TLS, greeting, login
     ///
     /// Exits with 0 if all steps succeed, with 1 if one fails, and names it.
@@ -268,13 +277,16 @@ pub enum Throttle {
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u64>,
     },
-    /// Let the addresses of a network alone until gatepost ends, or list those that are
+    /// Let the addresses of a network alone, or list those that are
     Whitelist {
         /// An address or a network; left out, those that are let alone are listed.
         network: Option<String>,
         /// No more.
         #[arg(long, requires = "network")]
         off: bool,
+        /// When it ends by itself: 30m, 2h, 1d; left out, when it is ended.
+        #[arg(long = "for", value_name = "TIME", requires = "network", conflicts_with = "off")]
+        time: Option<String>,
     },
     /// Forget the failures of an address, a network or a user
     Forgive {
@@ -309,6 +321,35 @@ pub enum Maintenance {
     },
     /// Say whether maintenance is in force
     Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// List levels set by hand, set one or take it back: [OF] [LEVEL]
+    ///
+    /// OF is all, a module, user:NAME, upstream:SERVER or client:ADDRESS; LEVEL is debug to emerg, or
+    /// default. "log level default" takes all of them back; so does a reload.
+    Level {
+        #[arg(value_name = "OF|LEVEL", num_args = 0..=2)]
+        words: Vec<String>,
+        /// When it ends by itself: 30s, 10m, 2h.
+        #[arg(long = "for", value_name = "TIME")]
+        time: Option<String>,
+    },
+    /// Open the logs anew, as USR1 does
+    Reopen,
+    /// Turn the logs that log_rotate is in force for, or one of them, now
+    Rotate { file: Option<String> },
+}
+
+#[derive(Debug, Args)]
+pub struct Diag {
+    /// The file to write, for its owner alone; left out, it is printed.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Leave the local parts of mail addresses, users and clients' addresses in.
+    #[arg(long)]
+    pub with_addresses: bool,
 }
 
 #[derive(Debug, Subcommand)]

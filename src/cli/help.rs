@@ -13,6 +13,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Servers", &["upstream", "lookup", "maintenance", "doctor"]),
     ("Attackers", &["throttle"]),
     ("Configuration", &["conf"]),
+    ("Logs, and a report for others", &["log", "diag"]),
     ("Certificates", &["tls"]),
     ("As zmprov prints them", &["lookups", "backends", "auth-urls", "caches"]),
     ("Help", &["help"]),

@@ -12,6 +12,7 @@ mod ask;
 mod check;
 mod command;
 mod commands;
+mod diag;
 pub mod format;
 mod help;
 mod human;

@@ -113,6 +113,11 @@ impl Block {
         }))
     }
 
+    /// What stands in it, without marking it as read.
+    pub fn statements(&self) -> &[Statement] {
+        &self.0.statements
+    }
+
     /// The directive it belongs to; empty for the main file.
     pub fn name(&self) -> &str {
         &self.0.head.name

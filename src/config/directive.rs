@@ -12,8 +12,19 @@ pub struct Directive {
     pub repeats: bool,
     /// As it would be written; empty where there is none.
     pub default: &'static str,
+    pub secret: Secret,
     /// One paragraph: what it does, units, errors, source. Markdown.
     pub doc: &'static str,
+}
+
+/// What of a directive nobody may see who is shown the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    None,
+    /// The arguments from this one on.
+    Args(usize),
+    /// What is in the file that it names; the name may be seen.
+    File,
 }
 
 /// The name of a kind of block.

@@ -25,6 +25,7 @@ mod check;
 mod directive;
 pub mod docs;
 mod dump;
+pub mod effective;
 mod fault;
 mod include;
 mod lex;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 pub use block::{Block, Statement};
 pub use directive::{
     Context, Directive, EVENTS, LOOKUP, MAIL, MAIN, MEMCACHED, ROUTE, ROUTE_LDAP, ROUTE_SQL,
-    SERVER, Takes, UPSTREAM, ZM_LOOKUP,
+    SERVER, Secret, Takes, UPSTREAM, ZM_LOOKUP,
 };
 pub use fault::{Faults, Place};
 pub use parse::hold_for_any;
@@ -61,6 +62,7 @@ pub const DIRECTIVES: &[Directive] = &[Directive {
     takes: Takes::Args(1, 1),
     repeats: true,
     default: "",
+    secret: Secret::None,
     doc: "Puts the content of another file, or of all files that match a pattern (`*`, `?`, \
           `[…]`), in its place, sorted by name. Relative names begin at the directory of the main \
           configuration file. A file that is missing is an error; a pattern that matches nothing \
@@ -156,6 +158,15 @@ impl Tree {
     /// All files as they were read: what `-T` shows.
     pub fn dump(&self) -> String {
         dump::dump(&self.sources)
+    }
+
+    /// What is in force, as one text without secrets: for others to see.
+    pub fn effective(
+        &self,
+        registry: &[&'static [Directive]],
+        shows_users: bool,
+    ) -> effective::Effective {
+        effective::of(&self.root, registry, shows_users)
     }
 
     /// The files read, the main file first.

@@ -8,7 +8,15 @@ use tempfile::TempDir;
 use super::*;
 
 const fn directive(name: &'static str, within: &'static [Context], takes: Takes) -> Directive {
-    Directive { name, within, takes, repeats: false, default: "", doc: "What it does." }
+    Directive {
+        name,
+        within,
+        takes,
+        repeats: false,
+        default: "",
+        secret: Secret::None,
+        doc: "What it does.",
+    }
 }
 
 const ROOM: &[Directive] = &[

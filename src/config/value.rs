@@ -40,7 +40,6 @@ pub fn size(word: &str) -> Option<u64> {
 
 /// `30` or `30s`, `1m30s`, `500ms`, `1h`, `1d`, `2w`, `1M` (30 days), `1y` (365 days): the larger
 /// unit first, each at most once, blanks between them allowed; a number without one is seconds.
-#[cfg(test)]
 pub fn time(word: &str) -> Option<Duration> {
     read_time(word).ok()
 }

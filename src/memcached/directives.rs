@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::seal::Keyring;
-use crate::config::{Block, Directive, MAIN, MEMCACHED, Takes};
+use crate::config::{Block, Directive, MAIN, MEMCACHED, Secret, Takes};
 use crate::net::Place;
 
 pub const DIRECTIVES: &[Directive] = &[
@@ -14,6 +14,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(0, 0, MEMCACHED),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The memcached servers (1.6.10 or later) that all gateposts of a fleet share: routes, \
               login counters, leases, and orders such as `gatepost cache purge`. Every node must name \
               the same servers in the same words, and have the same `key`. While a server is down, what \
@@ -25,6 +26,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(0, 0, MEMCACHED),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "As `memcached`, in Zimbra's words: `servers`, `timeout`, `reconnect`, `ttl`, with \
               `format zimbra` for a default. It excludes `memcached`.",
     },
@@ -34,6 +36,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "One or more servers: `HOST[:PORT]`, `[V6][:PORT]` or `unix:PATH`; the port is 11211 if \
               none is given. Names are resolved when connections are made, so one that has no address \
               yet, or gets another, is a server that is down until then.",
@@ -44,6 +47,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "Zimbra's word for `server`.",
     },
     Directive {
@@ -52,6 +56,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "300ms",
+        secret: Secret::None,
         doc: "How long one request may take, finding the name, connecting and the answer included. A \
               server that takes longer is down for `reconnect`. It is what a login may lose to a server \
               that hangs, so it is less than Zimbra's `3000ms`, and can be as little as `50ms` near the \
@@ -63,6 +68,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "5s",
+        secret: Secret::None,
         doc: "For how long a server that failed is left alone. Then one request finds out whether it is \
               back, while the others go on without it. Give or take a tenth, so that the nodes of a fleet \
               do not come back at once. From `100ms` to `1h`.",
@@ -73,6 +79,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "1h",
+        secret: Secret::None,
         doc: "For how long routes are kept there, unless what keeps them says otherwise.",
     },
     Directive {
@@ -81,6 +88,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::File,
         doc: "A file with the fleet's secret: what has not been sealed by it is not believed, so that \
               who can write into the servers cannot send users elsewhere; and what is there does not show \
               who the users are. `openssl rand -hex 32 > FILE` makes one; it should be readable by \
@@ -95,6 +103,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "gatepost",
+        secret: Secret::None,
         doc: "`gatepost`: names are digests by the `key`, values are sealed by it, a server is chosen by \
               rendezvous hashing, so that one more moves its share of the keys alone. `zimbra`: names, \
               values and choice of server are those of Zimbra's proxy, so that both can share one cache; \
@@ -106,6 +115,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "16",
+        secret: Secret::None,
         doc: "How many connections a worker may have to one server, from 1 to 1024. Requests beyond \
               them wait for one.",
     },

@@ -1,14 +1,18 @@
 //! Log files: opened for appending, shared by path, reopened all at once.
+//!
+//! Each open file holds a shared lock (`flock`) for as long as somebody here may write to it, so
+//! that who compresses old logs can tell whether one is done with.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::sink::because;
 use super::{Level, Log};
@@ -60,10 +64,7 @@ pub fn open(path: &Path) -> Result<Arc<LogFile>, Failure> {
 /// Reopens every log file of the process. What cannot be reopened stays open where it is, and `log`
 /// says so at `emerg`, as nginx does. Gives the number of such files.
 pub fn reopen_all(log: &Log) -> usize {
-    for_all(log, |file| {
-        file.file.store(Arc::new(open_file(&file.path)?));
-        Ok(())
-    })
+    for_all(log, LogFile::reopen)
 }
 
 /// Gives every open log file to a user, so that it can be reopened once privileges are dropped.
@@ -83,7 +84,7 @@ pub fn give_all_to(log: &Log, uid: u32, gid: u32) -> usize {
 }
 
 fn for_all(log: &Log, act: impl Fn(&LogFile) -> Result<(), Failure>) -> usize {
-    let files: Vec<_> = all().values().filter_map(Weak::upgrade).collect();
+    let files = all_open();
     let failures: Vec<_> = files.iter().filter_map(|file| act(file).err()).collect();
     for failure in &failures {
         log.line(Level::Emerg, None, failure);
@@ -92,20 +93,82 @@ fn for_all(log: &Log, act: impl Fn(&LogFile) -> Result<(), Failure>) -> usize {
 }
 
 fn open_file(path: &Path) -> Result<File, Failure> {
-    let opened = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
-    // Where these are sockets (a service's standard output often is), they cannot be opened by
-    // name, only doubled.
-    let opened = opened.or_else(|cause| match path.to_str() {
-        Some("/dev/stdout") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
-        Some("/dev/stderr") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
-        _ => Err(cause),
-    });
-    opened.map_err(|cause| Failure { call: "open()", path: path.to_owned(), cause })
+    loop {
+        let opened = OpenOptions::new().append(true).create(true).mode(0o644).open(path);
+        // Where these are sockets (a service's standard output often is), they cannot be opened by
+        // name, only doubled.
+        let opened = opened.or_else(|cause| match path.to_str() {
+            Some("/dev/stdout") => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Some("/dev/stderr") => io::stderr().as_fd().try_clone_to_owned().map(File::from),
+            _ => Err(cause),
+        });
+        let file =
+            opened.map_err(|cause| Failure { call: "open()", path: path.to_owned(), cause })?;
+        if hold(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Makes a new log where the old one was; never through a link that somebody has put there.
+pub fn open_new(path: &Path) -> Result<File, Failure> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(flags);
+    let opened = options.open(path);
+    let file = opened.map_err(|cause| Failure { call: "open()", path: path.to_owned(), cause })?;
+    hold(&file, path);
+    Ok(file)
+}
+
+/// Marks the file as written to. Says whether it is the one at `path` still: another process may
+/// have turned it between the two, and would not have seen the mark.
+fn hold(file: &File, path: &Path) -> bool {
+    let Ok(own) = file.metadata() else { return true };
+    if !own.is_file() {
+        return true;
+    }
+    // Where there are no locks, or somebody holds this one, there is still a log to be written.
+    let _ = flock(file, FlockOperation::NonBlockingLockShared);
+    // Deleted at once again: by whom may do so as often as he likes, so it is enough.
+    fs::metadata(path).map_or(true, |there| (there.dev(), there.ino()) == (own.dev(), own.ino()))
+}
+
+/// Every log file that is open.
+pub fn all_open() -> Vec<Arc<LogFile>> {
+    all().values().filter_map(Weak::upgrade).collect()
 }
 
 impl LogFile {
     pub fn write(&self, line: &[u8]) -> io::Result<()> {
         write_line(&**self.file.load(), line)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Of the file that is written to now.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.file.load().metadata()
+    }
+
+    /// Whoever writes from now on writes to the file at the path.
+    pub fn reopen(&self) -> Result<(), Failure> {
+        self.put(open_file(&self.path)?);
+        Ok(())
+    }
+
+    /// Whoever writes from now on writes to `file`.
+    pub fn put(&self, file: File) {
+        self.file.store(Arc::new(file));
+    }
+
+    /// One that no other of this process shares, as another process would have it.
+    #[cfg(test)]
+    pub fn of_another_process(path: &Path) -> Arc<Self> {
+        let file = ArcSwap::from_pointee(open_file(path).unwrap());
+        Arc::new(Self { path: path.to_owned(), file })
     }
 }
 

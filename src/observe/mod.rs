@@ -30,6 +30,7 @@ pub mod latency;
 pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod rotate;
 mod sink;
 mod syslog;
 pub mod tasks;

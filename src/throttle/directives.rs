@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::key::Key;
 use crate::config::value::read_size;
-use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes};
+use crate::config::{Block, Directive, MAIL, SERVER, Secret, Statement, Takes};
 use crate::observe::Level;
 
 pub const DIRECTIVES: &[Directive] = &[
@@ -16,6 +16,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "What sessions are counted by, and where: `KEY zone=NAME:SIZE`. The key is text with the \
               variables of `log_format`; sessions whose key is empty do not count. `$binary_remote_addr` \
               counts by address, `$remote_prefix` by network (IPv4 /24, IPv6 /64: an IPv6 client has a \
@@ -34,6 +35,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "How many sessions of one key there may be at once: `ZONE NUMBER`, from 1 to 65535. Several \
               hold together. One too many is told so in its protocol's words and closed. Those of an \
               outer block hold only where the inner one has none.",
@@ -44,6 +46,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "error",
+        secret: Secret::None,
         doc: "At which level a session too many is logged: `info`, `notice`, `warn` or `error`.",
     },
     Directive {
@@ -52,6 +55,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether a session too many is only logged, and let in uncounted.",
     },
 ];

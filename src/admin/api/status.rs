@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Maintenance, When, words};
+use super::{LevelSet, Maintenance, When, words};
 
 words! {
     /// How something is.
@@ -34,6 +34,9 @@ pub struct Status {
     pub caches: Vec<Part>,
     pub locks: Vec<Locked>,
     pub maintenance: Vec<Maintenance>,
+    /// Log levels set by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<LevelSet>,
     /// What else is wrong, a sentence each.
     pub problems: Vec<String>,
 }

@@ -1,5 +1,7 @@
 //! `throttle`: who is kept waiting or out, and forgiving them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::asked::{check_limit, check_named, number};
@@ -77,19 +79,27 @@ pub struct SpareAsk {
     /// Takes it off again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub off: bool,
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_s: Option<u64>,
 }
 
 impl Ask for SpareAsk {
     fn check(&self) -> Result<(), Problem> {
+        if self.off && self.for_s.is_some() {
+            return Err(Problem::bad("give one of \"off\" and \"for_s\""));
+        }
         check_named("network", &self.network)
     }
 }
 
-/// The networks that were let alone by order, until gatepost ends; `login_whitelist` is not among
-/// them.
+/// The networks that were let alone by order; `login_whitelist` is not among them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spared {
     pub networks: Vec<String>,
+    /// Of those that end by themselves.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub until: BTreeMap<String, When>,
     /// What did not work, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,

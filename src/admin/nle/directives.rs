@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::value::{cidr, read_time};
-use crate::config::{Block, Cidr, Directive, MAIL, Statement, Takes};
+use crate::config::{Block, Cidr, Directive, MAIL, Secret, Statement, Takes};
 use crate::net::Endpoint;
 use crate::net::listen::Listen;
 use crate::route::lookup::nle::PATH;
@@ -14,6 +14,7 @@ pub const DIRECTIVES: &[Directive] = &[Directive {
     takes: Takes::AtLeast(1),
     repeats: true,
     default: "",
+    secret: Secret::None,
     doc: "An address and port, or `unix:PATH`, where gatepost itself answers lookups over HTTP, for \
           nginx's `auth_http`, Zimbra's proxy and other gateposts: `lookup_server ADDRESS [ssl] \
           [path=/service/extension/nginx-lookup] [allow=NETWORK[,NETWORK]…] [wait=10s];`. It answers \

@@ -1,79 +1,41 @@
 //! From a configuration to everything that is needed to serve it.
 
+mod kept;
 mod site;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+pub use kept::Kept;
 
 use super::directives::Settings;
 use super::logs::{self, Formats};
 use super::names::Resolvers;
-use super::watch::Watch;
+use super::rotation;
 use super::{Options, lookups, registry};
 use crate::config::{self, Block, Tree};
 use crate::login::{Mechanism, Mechanisms, SmtpAuth, StartTls, Words, words};
-use crate::memcached::{Cache, directives as memcached};
+use crate::memcached::directives as memcached;
 use crate::net::Endpoint;
 use crate::net::listen::{self, Listen};
 use crate::observe::format::Format;
-use crate::observe::{Level, Log, Metrics, Target};
+use crate::observe::rotate::Rules;
+use crate::observe::{Level, Log, Target};
 use crate::proxy::directives::{self as proxy, SmtpLogin};
 use crate::proxy::kerberos::{self, Realms};
-use crate::proxy::{Door, Seen, Site};
+use crate::proxy::{Door, Site};
 use crate::route;
 use crate::route::Group;
 use crate::route::health::check::Patient;
 use crate::route::state::directives::Settings as State;
-use crate::throttle::Zones;
 use crate::throttle::directives::Settings as Throttle;
-use crate::throttle::logins::{Ledger, directives::Settings as LoginLimits};
-use crate::tls::certs::{Identity, Store};
+use crate::throttle::logins::directives::Settings as LoginLimits;
+use crate::tls::certs::Identity;
 use crate::tls::client::Connectors;
 use crate::tls::directives::{self as tls, UpstreamSettings};
 use crate::tls::fault::Fault;
 use crate::tls::names::Names;
-use crate::tls::server::Shared;
-
-/// What outlives a reload: counters, tickets, certificates that have not changed.
-///
-/// Reading a configuration and building its [`Model`] may look things up here and leave rows that
-/// say nothing, but change nothing that is in force: that is [`Model::take_effect`]'s.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    pub metrics: Metrics,
-    pub certificates: Arc<Store>,
-    pub tls: Arc<Shared>,
-    pub watch: Arc<Watch>,
-    /// What the upstreams of SMTP servers offer, by the name of the server.
-    seen: Arc<Mutex<HashMap<String, Arc<Seen>>>>,
-    zones: Zones,
-    pub fleet: route::Fleet,
-    /// Who has failed to log in, and how often.
-    pub ledger: Ledger,
-}
-
-impl Kept {
-    pub fn new() -> Self {
-        let metrics = Metrics::new();
-        let fleet = route::Fleet::new(Cache::off(), metrics.clone());
-        Self {
-            ledger: Ledger::new(fleet.cache.clone(), fleet.bus.clone(), &metrics),
-            fleet,
-            watch: Arc::new(Watch::new(metrics.clone())),
-            metrics,
-            certificates: Arc::new(Store::default()),
-            tls: Arc::new(Shared::new()),
-            seen: Arc::default(),
-            zones: Zones::default(),
-        }
-    }
-
-    fn seen(&self, server: String) -> Arc<Seen> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(seen.entry(server).or_default())
-    }
-}
 
 /// A configuration that has been read whole and is without a fault. Nothing is open yet.
 #[derive(Debug)]
@@ -85,6 +47,7 @@ pub struct Plan {
     servers: Vec<Server>,
     lookups: Option<lookups::Plan>,
     error_log: Vec<(Target, Level)>,
+    rotation: Rules,
     /// Certificates that cannot be used, in words, and notes on what has no effect.
     pub complaints: Vec<String>,
     pub notes: Vec<String>,
@@ -125,6 +88,7 @@ pub struct Model {
     sites: Vec<Arc<Site>>,
     cache: Option<memcached::Settings>,
     pub log: Log,
+    pub rotation: Rules,
     /// Whose certificates' ends are told.
     pub identities: Vec<Arc<Identity>>,
     /// Locks, maintenance, and where what must survive a restart is kept.
@@ -209,7 +173,25 @@ impl Plan {
         } else {
             main.fault_here("no \"mail\" block in configuration");
         }
-        Self { settings, tree, cache, state, servers, lookups, error_log, complaints, notes }
+        let asked = lookups.iter().flat_map(|plan: &lookups::Plan| plan.error_log.iter().flatten());
+        let mut files: BTreeSet<PathBuf> = logs::files(error_log.iter().chain(asked)).collect();
+        for server in &servers {
+            files.extend(logs::files(server.error_log.iter().flatten()));
+            files.extend(logs::files(&server.access_log));
+        }
+        let rotation = rotation::read(&main, prefix, &files);
+        Self {
+            settings,
+            tree,
+            cache,
+            state,
+            servers,
+            lookups,
+            error_log,
+            rotation,
+            complaints,
+            notes,
+        }
     }
 
     /// What each server shows in TLS, and where it listens.
@@ -281,6 +263,7 @@ impl Plan {
         let identities = self.servers.into_iter().map(|server| server.identity).chain(asked);
         let identities = identities.collect();
         let (settings, state, cache) = (self.settings, self.state, self.cache);
+        let rotation = self.rotation;
         Ok(Model {
             settings,
             doors,
@@ -288,6 +271,7 @@ impl Plan {
             sites,
             cache,
             log,
+            rotation,
             identities,
             state,
             groups,

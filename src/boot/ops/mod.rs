@@ -9,6 +9,7 @@ mod addresses;
 mod caches;
 mod doctor;
 mod figures;
+mod logs;
 mod lookups;
 mod maintenance;
 mod people;
@@ -29,9 +30,10 @@ use tokio::time::Instant;
 use super::model::{Kept, Model};
 use crate::admin::api::{
     Addresses, Caches, Changed, Diagnosis, DoctorAsk, EndAsk, Entries, Figures, ForgiveAsk,
-    Forgiven, HandlerAsk, Kicked, ListAsk, Lookups, MOST_ROWS, MaintainAsk, Maintenances, MoveAsk,
-    Moved, Offenders, OffendersAsk, PurgeAsk, Purged, ROWS, Report, ReportAsk, ServersAsk,
-    Sessions, SessionsAsk, SpareAsk, Spared, Status, Subject, Upstreams, UserAsk, Whereabouts,
+    Forgiven, HandlerAsk, Kicked, LevelAsk, Levels, ListAsk, Lookups, MOST_ROWS, MaintainAsk,
+    Maintenances, MoveAsk, Moved, Offenders, OffendersAsk, PurgeAsk, Purged, ROWS, Reopened,
+    Report, ReportAsk, ServersAsk, Sessions, SessionsAsk, SpareAsk, Spared, Status, Subject,
+    TurnAsk, TurnedLogs, Upstreams, UserAsk, Vitals, Whereabouts,
 };
 use crate::admin::{Ops, Reply};
 use crate::memcached;
@@ -167,6 +169,11 @@ answers! {
     maintenance() -> Maintenances => tell_maintenance;
     maintain(ask: MaintainAsk) -> Maintenances => begin_maintenance;
     end_maintenance(ask: EndAsk) -> Maintenances => stop_maintenance;
+    levels() -> Levels => list_levels;
+    set_level(ask: LevelAsk) -> Levels => change_level;
+    reopen() -> Reopened => reopen_logs;
+    turn(ask: TurnAsk) -> TurnedLogs => turn_logs;
+    vitals() -> Vitals => tell_vitals;
     report(ask: ReportAsk) -> Report => tell_report;
     addresses() -> Addresses => list_addresses;
     examine(subject: Subject, ask: DoctorAsk) -> Diagnosis => examine_it;

@@ -43,6 +43,7 @@ impl Running {
             caches: vec![cache],
             locks: self.locks(&handlers),
             maintenance: maintenance::shown(&fleet.maintenance.status()),
+            levels: super::logs::levels_set(),
             problems: self.problems(&serving),
         })
     }

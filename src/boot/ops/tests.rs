@@ -81,7 +81,7 @@ async fn maintenance_begins_and_ends_by_hand() {
 #[tokio::test]
 async fn what_is_let_alone_and_what_failed_to_reload_is_told() {
     let ops = running();
-    let ask = |network: &str, off| SpareAsk { network: network.into(), off };
+    let ask = |network: &str, off| SpareAsk { network: network.into(), off, for_s: None };
     let spared = ops.spare(ask("192.0.2.0/24", false)).await.unwrap();
     assert_eq!((spared.networks, spared.problems), (vec!["192.0.2.0/24".to_owned()], vec![]));
     assert!(ops.spare(ask("192.0.2.0/24", true)).await.unwrap().networks.is_empty());

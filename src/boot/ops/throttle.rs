@@ -1,7 +1,7 @@
 //! `throttle`: who has failed logins, and forgiving them.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -11,10 +11,14 @@ use crate::admin::api::{
     Verdict,
 };
 use crate::config::value::cidr;
+use crate::throttle::logins::Spare;
 use crate::throttle::logins::admin::{self, Prospect, Target};
 
 /// So many are looked through at the most.
 const MOST: usize = 20_000;
+
+/// The longest `--for`, in seconds.
+const LONGEST: u64 = 365 * 86_400;
 
 impl Running {
     pub(super) async fn list_offenders(&self, ask: OffendersAsk) -> Result<Offenders, Problem> {
@@ -35,16 +39,33 @@ impl Running {
     }
 
     pub(super) async fn list_spared(&self) -> Result<Spared, Problem> {
-        let networks = self.kept.ledger.whitelisted().iter().map(ToString::to_string).collect();
-        Ok(Spared { networks, problems: Vec::new() })
+        let all = self.kept.ledger.whitelisted();
+        let until = all.iter().filter_map(|own| Some((own.net.to_string(), times::of(own.until?))));
+        let until = until.collect();
+        let networks = all.iter().map(|own| own.net.to_string()).collect();
+        Ok(Spared { networks, until, problems: Vec::new() })
     }
 
     pub(super) async fn spare_them(&self, ask: SpareAsk) -> Result<Spared, Problem> {
         let net = cidr(&ask.network).ok_or_else(|| {
             Problem::bad(format!("\"{}\" is neither an address nor a network", ask.network))
         })?;
-        let told = Told::of(self.kept.ledger.whitelist(net, !ask.off).await);
-        Ok(Spared { problems: told.problems, ..self.list_spared().await? })
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let until = match ask.for_s {
+            Some(seconds) if !(1..=LONGEST).contains(&seconds) => {
+                return Err(Problem::bad(format!("\"for_s\" must be from 1 to {LONGEST}")));
+            }
+            Some(seconds) => Some(now.saturating_add(seconds)),
+            None => None,
+        };
+        let order = Spare { net, until };
+        // Kept before the answer, as every order is.
+        let mut problems = match ask.off {
+            true => Told::of(self.kept.ledger.unspare(net).await).problems,
+            false => Told::of(self.kept.ledger.whitelist(order).await).problems,
+        };
+        problems.extend(self.flush().await);
+        Ok(Spared { problems, ..self.list_spared().await? })
     }
 
     pub(super) async fn forgive_them(&self, ask: ForgiveAsk) -> Result<Forgiven, Problem> {

@@ -3,6 +3,7 @@
 mod cache;
 pub mod conf;
 mod doctor;
+mod logs;
 mod people;
 mod rest;
 mod servers;
@@ -134,6 +135,7 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
         Command::Cache(command) => cache::run(command, client, screen).await,
         Command::Throttle(throttle) => rest::throttle(throttle, client, screen).await,
         Command::Maintenance(command) => rest::maintenance(command, client, screen).await,
+        Command::Log(command) => logs::run(command, client, screen).await,
         Command::Report => rest::report(client, screen).await,
         Command::Doctor(doctor) => doctor::run(doctor, client, screen).await,
         Command::Show(super::command::Show::Addresses) => rest::addresses(client, screen).await,
@@ -141,7 +143,7 @@ pub async fn run(command: Command, client: &Client, screen: &mut Screen<'_>) -> 
             servers::zimbra(&command, client, screen).await
         }
         Command::Top(top) => super::top::run(top, client, screen).await,
-        Command::Conf(_) | Command::Tls(_) | Command::Help { .. } => {
+        Command::Conf(_) | Command::Diag(_) | Command::Tls(_) | Command::Help { .. } => {
             Err(Failure::Ours("this needs no gatepost".to_owned()))
         }
     }

@@ -10,6 +10,7 @@ use crate::admin::api::{
 use crate::cli::command::{Maintenance, Throttle};
 use crate::cli::table::{Cell, Mood, Table};
 use crate::cli::{human, until};
+use crate::config::value;
 
 pub async fn throttle(throttle: Throttle, client: &Client, screen: &mut Screen<'_>) -> Done {
     match throttle {
@@ -42,11 +43,20 @@ pub async fn throttle(throttle: Throttle, client: &Client, screen: &mut Screen<'
                 _ => {}
             }
         }
-        Throttle::Whitelist { network, off } => {
+        Throttle::Whitelist { network, off, time } => {
+            let for_s = match time.as_deref().map(|text| (text, value::time(text))) {
+                None => None,
+                Some((_, Some(time))) if time.as_secs() > 0 => Some(time.as_secs()),
+                Some((text, _)) => {
+                    return Err(Failure::Ours(format!(
+                        "\"{text}\" is no time, as 30s, 10m or 2h are"
+                    )));
+                }
+            };
             let found: Spared = match network {
                 None => plain(client, "/v1/throttle/whitelist").await?,
                 Some(network) => {
-                    client.post("/v1/throttle/spare", &SpareAsk { network, off }).await?
+                    client.post("/v1/throttle/spare", &SpareAsk { network, off, for_s }).await?
                 }
             };
             let exit = screen.exit(&found.problems);
@@ -54,7 +64,9 @@ pub async fn throttle(throttle: Throttle, client: &Client, screen: &mut Screen<'
                 return Ok(exit);
             }
             for network in &found.networks {
-                screen.line(human::text(network));
+                let until = found.until.get(network).map(|until| screen.left(*until));
+                let until = until.map(|left| format!(", for {left} more")).unwrap_or_default();
+                screen.line(format!("{}{until}", human::text(network)));
             }
             if found.networks.is_empty() {
                 screen.line("no network is let alone by order");

@@ -45,6 +45,10 @@ pub async fn run(client: &Client, screen: &mut Screen<'_>) -> Done {
         let words = maintenance(one, screen);
         screen.line(format!("maintenance: {words}"));
     }
+    for one in &status.levels {
+        let words = super::logs::described(one, screen);
+        screen.line(format!("log level: {words}"));
+    }
     for problem in &status.problems {
         screen.line(format!("problem: {}", human::text(problem)));
     }

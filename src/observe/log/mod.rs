@@ -9,9 +9,12 @@
 //! the session's access line.
 
 mod level;
+pub mod levels;
+pub mod ring;
 
 use std::cell::Cell;
 use std::fmt::{self, Write};
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -95,21 +98,30 @@ impl Log {
     }
 
     /// Whether any target wants lines of `level`. Ask before work that only a line needs.
+    #[track_caller]
     pub fn enabled(&self, level: Level) -> bool {
-        self.0.least.is_some_and(|least| level >= least)
+        let Some(least) = self.0.least else { return false };
+        if !levels::any() {
+            return level >= least;
+        }
+        let by_hand = levels::of(levels::room_of(Location::caller().file()), None);
+        level >= by_hand.unwrap_or(least) || levels::some_session_wants(level)
     }
 
     /// Writes a line that belongs to no session, or to a connection before it is one.
+    #[track_caller]
     pub fn line(&self, level: Level, connection: Option<u64>, message: impl fmt::Display) {
-        if self.enabled(level) {
-            self.write(level, connection, &message, None);
+        if self.enabled(level) || level >= ring::LEAST {
+            self.write(level, connection, &message, None, Location::caller().file());
         }
     }
 
     /// Writes a session's line. Network text in `message` goes between quotes, as [`escape::Quoted`].
+    #[track_caller]
     pub fn session(&self, level: Level, tail: &Tail<'_>, message: impl fmt::Display) {
-        if self.enabled(level) {
-            self.write(level, Some(tail.connection), &message, Some(tail));
+        if self.enabled(level) || level >= ring::LEAST {
+            let file = Location::caller().file();
+            self.write(level, Some(tail.connection), &message, Some(tail), file);
         }
     }
 
@@ -119,15 +131,32 @@ impl Log {
         connection: Option<u64>,
         message: &dyn fmt::Display,
         tail: Option<&Tail<'_>>,
+        file: &str,
     ) {
+        let by_hand = match levels::any() {
+            true => levels::of(levels::room_of(file), tail),
+            false => None,
+        };
+        let wants = |from: Level| match by_hand {
+            // The most talkative ones; what others want is theirs.
+            Some(by_hand) if Some(from) == self.0.least => level >= by_hand,
+            Some(by_hand) => level >= from.max(by_hand),
+            None => level >= from,
+        };
+        if level < ring::LEAST && !self.0.outputs.iter().any(|(_, from)| wants(*from)) {
+            return;
+        }
         // Taken, not borrowed: a message that itself logs while it is written gets a new one.
         let mut line = SCRATCH.take();
         line.clear();
         push_line(&mut line, SystemTime::now(), level, connection, message, tail);
         for (sink, from) in &self.0.outputs {
-            if level >= *from {
+            if wants(*from) {
                 sink.write(Some(level), &line);
             }
+        }
+        if level >= ring::LEAST {
+            ring::keep(&line);
         }
         SCRATCH.set(line);
     }

@@ -100,7 +100,8 @@ fn a_line_nobody_wants_is_never_formatted() {
             panic!("formatted for nobody")
         }
     }
-    Log::memory(Level::Error).0.line(Level::Warn, None, Costly);
+    // From `warn` up they are kept for who asks.
+    Log::memory(Level::Error).0.line(Level::Notice, None, Costly);
 }
 
 #[test]
@@ -177,4 +178,65 @@ fn two_logs_write_whole_lines_to_one_file() {
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().count(), 1000);
     assert!(text.lines().all(|line| line.ends_with(&format!("#0: {}", "x".repeat(300)))));
+}
+
+/// One test, as levels are the whole process's.
+#[test]
+fn a_level_set_by_hand_holds_for_whom_it_was_set_and_ends() {
+    use super::levels::Subject;
+    let subject = |text: &str| Subject::parse(text).unwrap();
+    let (loud, quiet) = (Memory::default(), Memory::default());
+    let log = Log::to(vec![
+        (Sink::Memory(loud.clone()), Level::Error),
+        (Sink::Memory(quiet.clone()), Level::Crit),
+    ]);
+    assert!(!log.enabled(Level::Debug));
+    // This file is of the room observe.
+    levels::set(subject("route"), Some(Level::Debug), None).unwrap();
+    assert!(!log.enabled(Level::Debug));
+    levels::set(subject("observe"), Some(Level::Debug), None).unwrap();
+    assert!(log.enabled(Level::Debug));
+    log.line(Level::Debug, None, "one");
+    levels::set(subject("observe"), Some(Level::Alert), None).unwrap();
+    log.line(Level::Crit, None, "two");
+    levels::set(subject("observe"), None, None).unwrap();
+    log.line(Level::Info, None, "three");
+    let (client, server) = (ip("192.0.2.7:4711"), ip("192.0.2.1:143"));
+    let tail = |login| Tail {
+        connection: 7,
+        doing: None,
+        client: &client,
+        starttls: false,
+        server: &server,
+        login,
+        upstream: None,
+    };
+    levels::set(subject("user:mrose"), Some(Level::Debug), None).unwrap();
+    log.session(Level::Debug, &tail(Some(b"MRose")), "four");
+    log.session(Level::Debug, &tail(Some(b"bob")), "five");
+    log.line(Level::Debug, None, "six");
+    let over = std::time::Instant::now();
+    levels::set(subject("user:mrose"), Some(Level::Debug), Some(over)).unwrap();
+    log.session(Level::Debug, &tail(Some(b"mrose")), "seven");
+    assert_eq!(levels::list().len(), 1);
+    assert_eq!(levels::clear(), 1);
+    assert!(levels::list().is_empty() && !log.enabled(Level::Debug));
+    let told: Vec<String> = loud.lines();
+    let is_there = |word: &str| told.iter().any(|line| line.contains(word));
+    assert!(is_there(": one") && is_there(" four") && told.len() == 2, "{told:?}");
+    assert!(quiet.lines().is_empty());
+    // What nobody wanted in the log is among the last warnings.
+    assert!(ring::recent().iter().any(|line| line.ends_with("two")));
+}
+
+#[test]
+fn the_last_warnings_are_kept_and_no_more() {
+    let log = Log::silent();
+    for number in 0..ring::KEPT + 10 {
+        log.line(Level::Warn, None, format_args!("warning {number}."));
+    }
+    log.line(Level::Notice, None, "no warning");
+    let kept = ring::recent();
+    assert_eq!(kept.len(), ring::KEPT);
+    assert!(kept.last().unwrap().ends_with("warning 209."), "{kept:?}");
 }

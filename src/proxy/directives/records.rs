@@ -1,6 +1,6 @@
 //! The directives of a proxied mail server, one record each.
 
-use crate::config::{Context, Directive, MAIL, SERVER, Takes, UPSTREAM};
+use crate::config::{Context, Directive, MAIL, SERVER, Secret, Takes, UPSTREAM};
 
 const HERE: Directive = Directive {
     name: "",
@@ -8,6 +8,7 @@ const HERE: Directive = Directive {
     takes: Takes::Args(1, 1),
     repeats: false,
     default: "",
+    secret: Secret::None,
     doc: "",
 };
 
@@ -21,6 +22,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(0, 0, SERVER),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A virtual server. Several may share an address and port: `server_name` tells them \
               apart by the name the client asks for in TLS (SNI).",
     },
@@ -381,6 +383,7 @@ pub const DIRECTIVES: &[Directive] = &[
         name: "proxy_master_password_file",
         within: TELL,
         default: "",
+        secret: Secret::File,
         doc: "The file whose first line is the password of `proxy_master_user`.",
         ..HERE
     },
@@ -407,6 +410,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(2),
         repeats: true,
         default: "main",
+        secret: Secret::None,
         doc: "`log_format NAME [escape=default|json|none] 'TEXT WITH $VARIABLES'…`: the shape of an \
               access line. `main` and `json` are built in.",
     },

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Block, Directive, MAIL, MAIN, SERVER, Takes};
+use crate::config::{Block, Directive, MAIL, MAIN, SERVER, Secret, Takes};
 
 const HERE: Directive = Directive {
     name: "",
@@ -10,12 +10,14 @@ const HERE: Directive = Directive {
     takes: Takes::Args(1, 1),
     repeats: false,
     default: "",
+    secret: Secret::None,
     doc: "",
 };
 
 pub const DIRECTIVES: &[Directive] = &[
     Directive {
         name: "krb5_keytab",
+        secret: Secret::File,
         doc: "The file with the keys of our services (`imap/HOST`, `pop/HOST`, `smtp/HOST`, \
               `sieve/HOST`), by which GSSAPI clients are let in; a relative path begins where the \
               configuration lies. It is read at start and with each reload, before privileges are \

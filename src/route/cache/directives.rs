@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::scope::Scope;
 use crate::config::value::{read_size, read_time};
-use crate::config::{Block, Directive, MAIL, SERVER, Takes};
+use crate::config::{Block, Directive, MAIL, SERVER, Secret, Takes};
 
 pub const DIRECTIVES: &[Directive] = &[Directive {
     name: "route_cache",
@@ -12,6 +12,7 @@ pub const DIRECTIVES: &[Directive] = &[Directive {
     takes: Takes::AtLeast(1),
     repeats: false,
     default: "on",
+    secret: Secret::None,
     doc: "Whether routes are kept, in this process and in the servers of `memcached`: `on|off \
           [size=64m] [ttl=1h] [alias_ttl=1h] [id_ttl=1h] [negative=5s] [stale=1h] [scope=NAME]`. In \
           `server` it is `on` or `off` alone. What is kept is what a source said without having seen \

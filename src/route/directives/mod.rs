@@ -11,7 +11,7 @@ use super::postmaster::Postmaster;
 use super::source::order::{self, Step};
 use super::source::{Plans, SOURCES, directives};
 use super::table::Table;
-use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes, UPSTREAM};
+use crate::config::{Block, Directive, MAIL, SERVER, Secret, Statement, Takes, UPSTREAM};
 use crate::http::Url;
 use crate::net::dns;
 use crate::tls::directives::{Mode, UpstreamSettings};
@@ -23,6 +23,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "The lookup handler: `[http[s]://]host[:port][/uri]` or `[http[s]://]unix:/path[:/uri]`. \
               It is asked about every login that the `route` table does not know, in nginx's \
               protocol, over kept HTTP/1.1 connections. A host's name is resolved again as it ages, \
@@ -46,6 +47,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: true,
         default: "",
+        secret: Secret::Args(1),
         doc: "A header, name and value, for every question to the handler, after all others. The \
               value may hold the variables of `log_format`, `$name` or `${name}`, escaped as in \
               `Auth-User`; one that there is not is empty. A `$` by itself is `${dollar}`. The \
@@ -58,6 +60,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether the handler is sent the client's certificate: `Auth-SSL-Cert`, in PEM, escaped \
               as the component of a URI.",
     },
@@ -67,6 +70,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether a handler's status counts. With `off`, as in nginx, the status line may be \
               missing or odd, and any status with `Auth-Status: OK` lets in; only a server error \
               without `Auth-Status` is a handler that is down. With `on` there must be a proper \
@@ -79,6 +83,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "on",
+        secret: Secret::None,
         doc: "Whether a handler at `https://` must show a certificate that is trusted and made out to \
               its name.",
     },
@@ -88,6 +93,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "A PEM file with the certificates that the handler's certificate is trusted by: its \
               authority's, or a self-signed one itself. Without it the system's roots are trusted. \
               Relative to the configuration file.",
@@ -98,6 +104,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The name that the handler's certificate must have, and that is asked for, instead of \
               the one in its URL.",
     },
@@ -107,6 +114,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "on",
+        secret: Secret::None,
         doc: "Whether the handler is told which name is asked for (SNI). An address is never told.",
     },
     Directive {
@@ -115,6 +123,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "60s",
+        secret: Secret::None,
         doc: "How long one question to the handler may take in all: resolving, connecting, and \
               waiting for the response head. The time that `Auth-Wait` asks for does not count.",
     },
@@ -124,6 +133,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Table(0, 0),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "A table from logins to upstreams: `PATTERN UPSTREAM [login=NAME];`. A pattern is a \
               whole login (`user@example.com`, `user`), a domain (`@example.com`), a domain and all \
               below it (`.example.com`), only those below it (`*.example.com`), a regex (`~REGEX`, \
@@ -142,6 +152,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 2),
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Where whoever logs in as `<any>@postmaster.local` goes, and mail without a login for such \
               a recipient: `UPSTREAM [login=NAME]`, with the name to log in with there; the recipient \
               stays as it is written. No `route`, no source, no handler and nothing in a cache has a \
@@ -155,6 +166,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(1, 1, UPSTREAM),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A group of servers by its name, to be named in `route` tables. Logins go to them by \
               turns, or as `hash`, `ip_hash`, `least_conn` or `random` says; a server that cannot be \
               reached leaves the login to the next. See [upstreams.md](upstreams.md).",
@@ -165,6 +177,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A server of the group: `host[:port]`, `[IPv6][:port]` or `unix:/path`. A host's name \
               stands for all its addresses, which share the server's weight, and is resolved again \
               as they age (`resolve` is accepted and changes nothing). `weight=N` (1); `max_fails=N` \
@@ -179,6 +192,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "The name servers to ask, `address[:port]`, with `valid=TIME` to keep answers for so \
               long whatever they say, and `ipv4=off` or `ipv6=off` not to look for such addresses. \
               `off` resolves as the system is set up to.",
@@ -189,6 +203,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "30s",
+        secret: Secret::None,
         doc: "How long resolving one name may take.",
     },
 ];

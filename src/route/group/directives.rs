@@ -1,6 +1,6 @@
 //! The directives of `upstream` blocks, beside `server`.
 
-use crate::config::{Directive, MAIL, Takes, UPSTREAM};
+use crate::config::{Directive, MAIL, Secret, Takes, UPSTREAM};
 
 const ONCE: Directive = Directive {
     name: "",
@@ -8,6 +8,7 @@ const ONCE: Directive = Directive {
     takes: Takes::Args(1, 1),
     repeats: false,
     default: "",
+    secret: Secret::None,
     doc: "",
 };
 

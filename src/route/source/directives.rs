@@ -10,7 +10,9 @@ use super::ldap::{self, Attributes, Filter, Server};
 use super::order::RESERVED;
 use super::sql::{self, Database, Dialect, Query, Target};
 use super::{Plan, Plans, SOURCES, What, file};
-use crate::config::{Block, Directive, MAIL, ROUTE_LDAP, ROUTE_SQL, SERVER, Statement, Takes};
+use crate::config::{
+    Block, Directive, MAIL, ROUTE_LDAP, ROUTE_SQL, SERVER, Secret, Statement, Takes,
+};
 use crate::tls::directives::{Mode, UpstreamSettings};
 
 /// How many connections one source may have.
@@ -23,6 +25,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "Who is asked where a login goes, and after whom: `table` is the `route` table, \
               `auth_http` the handler there, and other names are those of `route_file`, `route_sql`, \
               `route_ldap` and `lookup`. The first that knows the login decides. One that does not \
@@ -37,6 +40,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 3),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A source of routes by its name, and its file, relative to the configuration file. With \
               `format=hash`, the default, it is written as Postfix's `hash:` tables: a line for each \
               pattern and its upstream, blanks between them, `#` begins a comment, a line that begins \
@@ -52,6 +56,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(1, 1, ROUTE_SQL),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A source of routes by its name: a query to PostgreSQL or SQLite. See \
               [routes.md](routes.md).",
     },
@@ -61,6 +66,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The database: `postgres://user@host[:port],…/database?…`, with the parameters of libpq; \
               several hosts are tried in order. Or `sqlite:PATH`, relative to the configuration file; \
               it is opened to read, and again when another file takes its place.",
@@ -71,6 +77,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::File,
         doc: "A file whose first line is the password for the database's user, or for `bind_dn`. \
               Relative to the configuration file. It is read at start and reload.",
     },
@@ -80,6 +87,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "One statement that gives one row for a login. It may hold `:login` (or `:user`: the \
               whole name that is looked for), `:local` and `:domain` (before and behind its last \
               `@`), `:protocol` and `:client_ip`, which are bound as text, never written into it; \
@@ -94,6 +102,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "8",
+        secret: Secret::None,
         doc: "How many connections to the database there may be, from 1 to 1000. They are made when \
               they are needed.",
     },
@@ -103,6 +112,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "5s",
+        secret: Secret::None,
         doc: "How long one question may take in all: waiting for a connection, connecting and \
               answering.",
     },
@@ -112,6 +122,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether the database is spoken to in TLS, and not at all without.",
     },
     Directive {
@@ -120,6 +131,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "on",
+        secret: Secret::None,
         doc: "Whether the server must show a certificate that is trusted and made out to its name.",
     },
     Directive {
@@ -128,6 +140,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "A PEM file with the certificates that the server's certificate is trusted by. Without \
               it the system's roots are trusted. Relative to the configuration file.",
     },
@@ -137,6 +150,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The name that the server's certificate must have, instead of the host's.",
     },
     Directive {
@@ -145,6 +159,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(1, 1, ROUTE_LDAP),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A source of routes by its name: a search in a directory. See [routes.md](routes.md).",
     },
     Directive {
@@ -153,6 +168,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "Directories, tried in order: `ldap://host[:port]`, `ldaps://host[:port]`, \
               `ldapi:///path`. One that could not be reached is passed over for 10 s if there are \
               others.",
@@ -163,6 +179,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether TLS begins before anything else is said at `ldap://`, or nothing is said.",
     },
     Directive {
@@ -171,6 +188,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "Whom to bind as, with the password of `password_file`. Without it nobody.",
     },
     Directive {
@@ -179,6 +197,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "Where to search: a DN. `\"\"` is the root.",
     },
     Directive {
@@ -187,6 +206,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "sub",
+        secret: Secret::None,
         doc: "How far to search: `sub` is the base and all below it, `one` what is right below it, \
               `base` the base alone.",
     },
@@ -196,6 +216,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "What to search for (RFC 4515). `${USER}` or `%u` is the whole name that is looked for, \
               `%n` what stands before its last `@`, `%d` what stands behind it, `%%` a percent sign. \
               What is filled in is escaped. More than one entry is a failure.",
@@ -206,6 +227,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "zimbraMailHost",
+        secret: Secret::None,
         doc: "The attribute that has the server: an `upstream` or `host[:port]`. An entry without it \
               is an unknown login. More than one value is a failure.",
     },
@@ -215,6 +237,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The attribute that has the name to log in with upstream.",
     },
     Directive {
@@ -223,6 +246,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The server's port, where the entry names a host. Without it the protocol's own.",
     },
     Directive {
@@ -231,6 +255,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The attribute that has the server's port, rather than `port`.",
     },
     Directive {
@@ -239,6 +264,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 1),
         repeats: false,
         default: "4",
+        secret: Secret::None,
         doc: "How many connections to the directory there may be, from 1 to 1000. They are made when \
               they are needed, and kept.",
     },

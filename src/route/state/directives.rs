@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Block, Directive, MAIN, Takes};
+use crate::config::{Block, Directive, MAIN, Secret, Takes};
 
 const ONCE: Directive = Directive {
     name: "",
@@ -11,6 +11,7 @@ const ONCE: Directive = Directive {
     takes: Takes::Args(1, 1),
     repeats: false,
     default: "",
+    secret: Secret::None,
     doc: "",
 };
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Block, Directive, Takes, UPSTREAM};
+use crate::config::{Block, Directive, Secret, Takes, UPSTREAM};
 
 pub const DIRECTIVES: &[Directive] = &[Directive {
     name: "sticky",
@@ -10,6 +10,7 @@ pub const DIRECTIVES: &[Directive] = &[Directive {
     takes: Takes::Args(1, 2),
     repeats: false,
     default: "off",
+    secret: Secret::None,
     doc: "`on [lease=TIME]` or `off`. With `on`, a user whose sessions are at one server of this \
           upstream gets there with every new session, on whichever gatepost of the fleet it arrives. \
           A user without a session begins at the server that a hash of the name chooses (rendezvous \

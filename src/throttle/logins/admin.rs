@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, interval_at};
 
 use super::directives::Settings;
 use super::figures::Sums;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Spare};
 use super::name::{Name, Net, Of, key};
 use super::zimbra::{LETTERS, ip_key, user_key};
 use super::{Logins, Who};
@@ -93,8 +93,16 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "order")]
 enum Word {
-    LoginForgive { target: Target },
-    LoginWhitelist { net: String, is_on: bool },
+    LoginForgive {
+        target: Target,
+    },
+    LoginWhitelist {
+        net: String,
+        is_on: bool,
+        /// In seconds since 1970.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<u64>,
+    },
 }
 
 impl Word {
@@ -161,16 +169,24 @@ impl Ledger {
         (forgiven, self.bus.say(&word.to_bytes()).await.err())
     }
 
-    /// Lets the addresses of `net` alone from now on, or no more, on all gateposts until each ends.
-    /// Says why others may not have heard.
-    pub async fn whitelist(&self, net: Cidr, is_on: bool) -> Option<Error> {
-        self.spare(net, is_on);
-        let word = Word::LoginWhitelist { net: net.to_string(), is_on };
+    /// Lets the addresses of a network alone from now on, on all gateposts. Says why others may not
+    /// have heard.
+    pub async fn whitelist(&self, order: Spare) -> Option<Error> {
+        self.spare(order.net, Some(order));
+        let (net, until) = (order.net.to_string(), order.until);
+        let word = Word::LoginWhitelist { net, is_on: true, until };
+        self.bus.say(&word.to_bytes()).await.err()
+    }
+
+    /// Lets them alone no more.
+    pub async fn unspare(&self, net: Cidr) -> Option<Error> {
+        self.spare(net, None);
+        let word = Word::LoginWhitelist { net: net.to_string(), is_on: false, until: None };
         self.bus.say(&word.to_bytes()).await.err()
     }
 
     /// The networks that were let alone that way.
-    pub fn whitelisted(&self) -> Vec<Cidr> {
+    pub fn whitelisted(&self) -> Vec<Spare> {
         self.spared()
     }
 
@@ -196,9 +212,9 @@ impl Ledger {
     fn hear(&self, word: &[u8]) {
         match Word::read(word) {
             Some(Word::LoginForgive { target }) => drop(self.forgive_here(&target)),
-            Some(Word::LoginWhitelist { net, is_on }) => {
+            Some(Word::LoginWhitelist { net, is_on, until }) => {
                 if let Some(net) = cidr(&net) {
-                    self.spare(net, is_on);
+                    self.spare(net, is_on.then_some(Spare { net, until }));
                 }
             }
             None => {}
@@ -281,7 +297,8 @@ mod tests {
         for word in [
             Word::LoginForgive { target: Target::User("mrose".into()) },
             Word::LoginForgive { target: Target::Address("2001:db8::1".parse().unwrap()) },
-            Word::LoginWhitelist { net: "10.0.0.0/8".into(), is_on: true },
+            Word::LoginWhitelist { net: "10.0.0.0/8".into(), is_on: true, until: None },
+            Word::LoginWhitelist { net: "10.0.0.0/8".into(), is_on: true, until: Some(9) },
         ] {
             assert_eq!(Word::read(&word.to_bytes()), Some(word));
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::window::Rule;
 use crate::config::value::{Cidr, Wrong, cidr, read_time};
-use crate::config::{Block, Directive, MAIL, SERVER, Statement, Takes};
+use crate::config::{Block, Directive, MAIL, SERVER, Secret, Statement, Takes};
 
 const fn one(name: &'static str, default: &'static str, doc: &'static str) -> Directive {
     let (within, takes) = (&[MAIL, SERVER], Takes::Args(1, 1));
-    Directive { name, within, takes, repeats: false, default, doc }
+    Directive { name, within, takes, repeats: false, default, secret: Secret::None, doc }
 }
 
 const fn many(
@@ -18,12 +18,20 @@ const fn many(
     default: &'static str,
     doc: &'static str,
 ) -> Directive {
-    Directive { name, within: &[MAIL, SERVER], takes: Takes::AtLeast(1), repeats, default, doc }
+    Directive {
+        name,
+        within: &[MAIL, SERVER],
+        takes: Takes::AtLeast(1),
+        repeats,
+        default,
+        secret: Secret::None,
+        doc,
+    }
 }
 
 const fn flag(name: &'static str, default: &'static str, doc: &'static str) -> Directive {
     let (within, takes) = (&[MAIL, SERVER], Takes::Flag);
-    Directive { name, within, takes, repeats: false, default, doc }
+    Directive { name, within, takes, repeats: false, default, secret: Secret::None, doc }
 }
 
 pub const DIRECTIVES: &[Directive] = &[
@@ -72,6 +80,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: false,
         default: "24 56",
+        secret: Secret::None,
         doc: "How many bits of an address make its network: of IPv4 (8 to 32), of IPv6 (16 to 64).",
     },
     many(

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ use super::flood::Flood;
 use super::name::{Hasher, Name};
 use super::table::Table;
 use super::window::{Rule, Say, Slot};
-use crate::config::value::Cidr;
+use crate::config::value::{Cidr, cidr};
 use crate::memcached::Cache;
 use crate::memcached::bus::Bus;
 use crate::observe::Metrics;
@@ -48,10 +49,52 @@ pub struct Inner {
     counts: Mutex<Counts>,
     floods: Mutex<Vec<(Quota, Weak<Flood>)>>,
     paces: Mutex<HashMap<String, Arc<Mutex<Pace>>>>,
-    /// Networks let alone by order of an admin, until this gatepost ends.
-    spared: Mutex<Vec<Cidr>>,
+    /// Networks let alone by order of an admin.
+    spared: Mutex<Vec<Spare>>,
+    /// Who keeps them beyond the end of this gatepost.
+    keeper: OnceLock<Keeper>,
     /// How networks are cut, by all servers there have been.
     bits: Mutex<BTreeSet<(u8, u8)>>,
+}
+
+/// A network let alone by order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spare {
+    #[serde(serialize_with = "write_net", deserialize_with = "read_net")]
+    pub net: Cidr,
+    /// In seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+impl Spare {
+    fn is_over(&self, today: u64) -> bool {
+        self.until.is_some_and(|until| until <= today)
+    }
+}
+
+fn write_net<S: Serializer>(net: &Cidr, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(net)
+}
+
+fn read_net<'d, D: Deserializer<'d>>(from: D) -> Result<Cidr, D::Error> {
+    let text = String::deserialize(from)?;
+    cidr(&text).ok_or_else(|| serde::de::Error::custom("no network"))
+}
+
+/// By the clock on the wall: an order outlives the process.
+fn today() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+type Keep = dyn Fn(&[Spare]) + Send + Sync;
+
+struct Keeper(Box<Keep>);
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper")
+    }
 }
 
 #[derive(Debug)]
@@ -137,6 +180,7 @@ impl Ledger {
             floods: Mutex::default(),
             paces: Mutex::default(),
             spared: Mutex::default(),
+            keeper: OnceLock::new(),
             bits: Mutex::default(),
         }))
     }
@@ -175,20 +219,43 @@ impl Inner {
     }
 
     pub fn spares(&self, ip: IpAddr) -> bool {
-        lock(&self.spared).iter().any(|net| net.contains(ip))
+        lock(&self.spared).iter().any(|own| own.net.contains(ip) && !own.is_over(today()))
     }
 
-    pub fn spare(&self, net: Cidr, is_on: bool) {
-        let mut spared = lock(&self.spared);
-        spared.retain(|own| *own != net);
-        // An admin does not write so many; a broken one of the fleet might.
-        if is_on && spared.len() < 10_000 {
-            spared.push(net);
+    /// Lets `net` alone until then, or no more.
+    pub fn spare(&self, net: Cidr, order: Option<Spare>) {
+        let all = {
+            let mut spared = lock(&self.spared);
+            spared.retain(|own| own.net != net && !own.is_over(today()));
+            // An admin does not write so many; a broken one of the fleet might.
+            if spared.len() < 10_000 {
+                spared.extend(order);
+            }
+            spared.clone()
+        };
+        if let Some(Keeper(keep)) = self.keeper.get() {
+            keep(&all);
         }
     }
 
-    pub fn spared(&self) -> Vec<Cidr> {
-        lock(&self.spared).clone()
+    pub fn spared(&self) -> Vec<Spare> {
+        lock(&self.spared).iter().filter(|own| !own.is_over(today())).copied().collect()
+    }
+
+    /// Takes up what an earlier gatepost has kept; what was ordered since is newer.
+    pub fn restore_spared(&self, kept: Vec<Spare>) {
+        let mut spared = lock(&self.spared);
+        for own in kept.into_iter().take(10_000).filter(|own| !own.is_over(today())) {
+            if !spared.iter().any(|newer| newer.net == own.net) {
+                spared.push(own);
+            }
+        }
+    }
+
+    /// From now on `keep` hears what is let alone whenever that changes.
+    pub fn keep_spared(&self, keep: impl Fn(&[Spare]) + Send + Sync + 'static) {
+        // Only the first is asked: there is one state of a process.
+        let _ = self.keeper.set(Keeper(Box::new(keep)));
     }
 
     /// Whether the user is known at that address.

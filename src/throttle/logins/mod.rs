@@ -63,7 +63,7 @@ use tokio::time::{Instant, timeout_at};
 pub use denied::Denied;
 pub use entry::{Entry, RefusedBy};
 pub use figures::By;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Spare};
 
 use denied::Manner;
 use directives::Settings;

@@ -1,6 +1,6 @@
 //! The records of the directives.
 
-use crate::config::{Directive, MAIL, SERVER, Takes, UPSTREAM};
+use crate::config::{Directive, MAIL, SERVER, Secret, Takes, UPSTREAM};
 
 const CLIENT: &[&str] = &[MAIL, SERVER];
 const UPSTREAMS: &[&str] = &[MAIL, SERVER, UPSTREAM];
@@ -16,6 +16,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A PEM file with the server's certificate and after it the chain that leads to a \
               root. Several, say one ECDSA and one RSA, serve the same names: the client's \
               signature schemes decide. Changed files are taken in within seconds and on SIGHUP, \
@@ -28,6 +29,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: true,
         default: "",
+        secret: Secret::File,
         doc: "The PEM file with the private key for the `ssl_certificate` of the same rank. The \
               pass phrase of an encrypted key comes from `ssl_password_file`; nobody is asked \
               for it. A key that cannot be used is reported, its server does without TLS, and \
@@ -39,6 +41,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A folder of certificates with their keys, for any number of names; see \
               [certificates.md](certificates.md). Each folder in it is a domain's \
               (`fullchain.pem` and `privkey.pem`; `cert.pem`, `chain.pem` and `key.pem`; \
@@ -55,6 +58,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::File,
         doc: "A file with the pass phrases of encrypted keys, one on each line; all are tried in \
               turn for each such key. Keys in PKCS #8 (PBES2) and in OpenSSL's older form are \
               read, with AES or triple DES; one that asks for more than ten million rounds of \
@@ -66,6 +70,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: false,
         default: "TLSv1.2 TLSv1.3",
+        secret: Secret::None,
         doc: "The versions of TLS offered to clients. Older ones are known and not offered.",
     },
     Directive {
@@ -74,6 +79,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: CIPHERS,
+        secret: Secret::None,
         doc: "The ciphers for TLS 1.2, in OpenSSL's language. There are six, all with forward \
               secrecy: ECDHE with ECDSA or RSA, and AES256-GCM, AES128-GCM or CHACHA20-POLY1305. \
               A list that leaves none is an error. As with OpenSSL, the ciphers of TLS 1.3 are \
@@ -85,6 +91,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether our order of ciphers comes before the client's.",
     },
     Directive {
@@ -93,6 +100,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "auto",
+        secret: Secret::None,
         doc: "The groups for the key exchange, in order of preference, with colons between: \
               `X25519MLKEM768`, `X25519`, `prime256v1`, `secp384r1`, `SecP256r1MLKEM768`. `auto` \
               is the first four.",
@@ -103,6 +111,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "`Ciphersuites LIST` chooses and orders the ciphers of TLS 1.3, with colons between: \
               `TLS_AES_256_GCM_SHA384`, `TLS_AES_128_GCM_SHA256`, \
               `TLS_CHACHA20_POLY1305_SHA256`. `Options` `KTLS` and `PrioritizeChaCha` are without \
@@ -114,6 +123,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Taken for nginx's sake and without effect: certificates are sent as they are.",
     },
     Directive {
@@ -122,6 +132,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "Taken for nginx's sake and without effect: no cipher with finite-field \
               Diffie-Hellman is offered.",
     },
@@ -131,6 +142,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 2),
         repeats: false,
         default: "none",
+        secret: Secret::None,
         doc: "Where sessions are kept for clients that use no tickets: `off` or `none`, \
               `builtin[:sessions]` for this server alone, `shared:name:size` for all servers \
               that say the same name, with 4000 sessions to the megabyte. Either is shared by \
@@ -143,6 +155,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "on",
+        secret: Secret::None,
         doc: "Whether clients are given tickets to resume their sessions with.",
     },
     Directive {
@@ -151,6 +164,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: true,
         default: "",
+        secret: Secret::File,
         doc: "A file of 48 or 80 random bytes that tickets are sealed with, for several machines \
               that share a name. Of several files the first seals and all open. Changed files \
               are taken in as those of certificates are. Without it keys are random and replaced \
@@ -162,6 +176,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "5m",
+        secret: Secret::None,
         doc: "How long a session can be resumed.",
     },
     Directive {
@@ -170,6 +185,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether clients are asked for certificates. The handshake succeeds whatever they \
               show; then, in the words of their protocol, `on` sends away those without a \
               certificate or with a bad one, `optional` those with a bad one, and \
@@ -183,6 +199,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "1",
+        secret: Secret::None,
         doc: "How many certificates may stand between a client's and a trusted root, six at \
               the most. `0`: the root itself must have issued it.",
     },
@@ -192,6 +209,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "A PEM file with the certificates of authorities that clients' certificates are \
               trusted by; clients are told their names. Authorities must be roots; another \
               certificate is trusted by itself only if it is self-signed. Changed files are \
@@ -204,6 +222,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "As `ssl_client_certificate`, but clients are not told the names.",
     },
     Directive {
@@ -212,6 +231,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "A PEM file with the revocation lists of all authorities in clients' chains, the \
               root's among them. A certificate for which there is no valid list is bad. A changed \
               file is taken in within seconds and on SIGHUP, for new handshakes.",
@@ -222,6 +242,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Only `off`: early data can be replayed by somebody else.",
     },
     Directive {
@@ -230,6 +251,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "off",
+        secret: Secret::None,
         doc: "Whether upstreams are spoken to in TLS: `on` from the first byte, `starttls` after \
               the greeting, by STARTTLS or STLS, without which no login is sent.",
     },
@@ -239,6 +261,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "on",
+        secret: Secret::None,
         doc: "Whether an upstream must show a certificate that is trusted and made out to its \
               name.",
     },
@@ -248,6 +271,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "A PEM file with the certificates that upstreams' certificates are trusted by: \
               their authorities', or self-signed ones themselves. Without it the system's roots \
               are trusted.",
@@ -258,6 +282,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: ONE,
         repeats: false,
         default: "",
+        secret: Secret::None,
         doc: "The name that the upstream's certificate must have, and that is asked for, instead \
               of the one the upstream is reached by.",
     },
@@ -267,6 +292,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Flag,
         repeats: false,
         default: "on",
+        secret: Secret::None,
         doc: "Whether the upstream is told which name is asked for (SNI). An address is never \
               told.",
     },
@@ -276,6 +302,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::AtLeast(1),
         repeats: false,
         default: "TLSv1.2 TLSv1.3",
+        secret: Secret::None,
         doc: "The versions of TLS offered to upstreams.",
     },
 ];

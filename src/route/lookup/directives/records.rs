@@ -1,6 +1,6 @@
 //! The records of `lookup { … }` and `zm_lookup { … }`.
 
-use crate::config::{Context, Directive, LOOKUP, MAIL, MAIN, Takes, ZM_LOOKUP};
+use crate::config::{Context, Directive, LOOKUP, MAIL, MAIN, Secret, Takes, ZM_LOOKUP};
 
 const fn record(
     name: &'static str,
@@ -9,7 +9,7 @@ const fn record(
     default: &'static str,
     doc: &'static str,
 ) -> Directive {
-    Directive { name, within, takes, repeats: false, default, doc }
+    Directive { name, within, takes, repeats: false, default, secret: Secret::None, doc }
 }
 
 const ONE: Takes = Takes::Args(1, 1);
@@ -22,6 +22,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Block(1, 1, LOOKUP),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A source of routes by its name: handlers, any of which knows. The better one of two \
               that chance draws is asked (fewer questions on their way there, faster of late, \
               heavier); another one where it fails, or is slow (`hedge`). Lookups are asked before \
@@ -33,6 +34,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(1, 2),
         repeats: true,
         default: "",
+        secret: Secret::None,
         doc: "A handler's URL, as in `auth_http`, and `weight=N`, from 1 to 1000, by default 1. With \
               `protocol nle` a URL without a path has that of Zimbra's servlet, \
               `/service/extension/nginx-lookup`.",
@@ -98,6 +100,7 @@ pub const DIRECTIVES: &[Directive] = &[
         takes: Takes::Args(2, 2),
         repeats: true,
         default: "",
+        secret: Secret::Args(1),
         doc: "A header, name and value, for every question to these handlers, after all others. \
               Without variables. `Host` replaces ours. Those of `auth_http_header` are not sent.",
     },
@@ -148,14 +151,17 @@ pub const DIRECTIVES: &[Directive] = &[
         "Whether a name without a domain is the same user whoever says it. With `off` what is kept \
          of it is kept for that client's address alone.",
     ),
-    record(
-        "master",
-        &[LOOKUP],
-        Takes::Args(2, 2),
-        "",
-        "Whom an `nle` handler hands tokens to: a user, and the file whose first line is the \
-         password. Sent with GSSAPI logins alone (`Auth-Admin-User`, `Auth-Admin-Pass`).",
-    ),
+    Directive {
+        secret: Secret::File,
+        ..record(
+            "master",
+            &[LOOKUP],
+            Takes::Args(2, 2),
+            "",
+            "Whom an `nle` handler hands tokens to: a user, and the file whose first line is the \
+             password. Sent with GSSAPI logins alone (`Auth-Admin-User`, `Auth-Admin-Pass`).",
+        )
+    },
     record(
         "temporary",
         &[LOOKUP],
@@ -213,7 +219,16 @@ pub const DIRECTIVES: &[Directive] = &[
         "",
         "Whom a handler hands tokens to, for GSSAPI logins. Together with the next.",
     ),
-    record("zm_lookup_master_auth_password", &[ZM_LOOKUP], ONE, "", "The password of that user."),
+    Directive {
+        secret: Secret::Args(0),
+        ..record(
+            "zm_lookup_master_auth_password",
+            &[ZM_LOOKUP],
+            ONE,
+            "",
+            "The password of that user.",
+        )
+    },
     record(
         "zm_lookup_buffer_size",
         &[ZM_LOOKUP],

@@ -153,7 +153,8 @@ async fn an_admin_forgives_on_all_nodes() {
     for node in [&a, &b] {
         assert_eq!(node.attempt("192.0.2.7", "x", true).await, Came::In);
     }
-    a.ledger.whitelist(crate::config::value::cidr("192.0.2.0/24").unwrap(), true).await;
+    let net = crate::config::value::cidr("192.0.2.0/24").unwrap();
+    a.ledger.whitelist(Spare { net, until: None }).await;
     settle().await;
     assert!(b.ledger.spares("192.0.2.9".parse().unwrap()));
     attending.into_iter().for_each(|task| task.abort());

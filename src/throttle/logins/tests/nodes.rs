@@ -383,11 +383,32 @@ async fn an_admin_sees_and_forgives() {
     assert_eq!(node.attempt("192.0.2.7", "x", false).await, Came::Failed);
     assert_eq!(node.ledger.forgive(&Target::User("MARY".to_owned())).await.0, 1);
     let net = crate::config::value::cidr("192.0.3.0/24").unwrap();
-    node.ledger.whitelist(net, true).await;
+    let order = Spare { net, until: None };
+    node.ledger.whitelist(order).await;
     assert_eq!(node.guess("192.0.3.7", "bob", 50).await, 8);
-    assert_eq!(node.ledger.whitelisted(), [net]);
-    node.ledger.whitelist(net, false).await;
+    assert_eq!(node.ledger.whitelisted(), [order]);
+    node.ledger.unspare(net).await;
     assert_eq!(node.ledger.whitelisted(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_let_alone_outlives_the_process_and_ends_by_itself() {
+    let (first, second) = (node(""), node(""));
+    let kept = Arc::<Mutex<String>>::default();
+    let own = kept.clone();
+    let write = move |all: &[Spare]| *own.lock().unwrap() = serde_json::to_string(all).unwrap();
+    first.ledger.keep_spared(write);
+    let net = |text: &str| crate::config::value::cidr(text).unwrap();
+    let order = |text: &str, until| Spare { net: net(text), until };
+    first.ledger.whitelist(order("192.0.2.0/24", None)).await;
+    first.ledger.whitelist(order("198.51.100.0/24", Some(u64::MAX))).await;
+    first.ledger.whitelist(order("203.0.113.0/24", Some(1))).await;
+    let text = kept.lock().unwrap().clone();
+    second.ledger.restore_spared(serde_json::from_str(&text).unwrap());
+    let spares = |ip: &str| second.ledger.spares(ip.parse().unwrap());
+    assert!(spares("192.0.2.9") && spares("198.51.100.9"));
+    assert!(!spares("203.0.113.9"), "it is over");
+    assert_eq!(second.ledger.whitelisted().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
