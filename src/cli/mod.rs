@@ -14,6 +14,7 @@ mod command;
 mod commands;
 mod diag;
 pub mod format;
+mod generation;
 mod help;
 mod human;
 mod signal;

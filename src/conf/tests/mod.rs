@@ -160,3 +160,15 @@ fn included_files_stand_in_their_places() {
     );
     assert_eq!(flat(&main, shape), want);
 }
+
+#[test]
+fn a_difference_has_no_password_in_it() {
+    let one = |text: &str| BTreeMap::from([("a".to_owned(), text.to_owned())]);
+    let (old, new) = ("x 1;\n  zm_lookup_master_auth_password \"old one\";\n", "x 2;\n");
+    let text = difference(&one(old), &one(new));
+    assert!(text.contains("-  zm_lookup_master_auth_password ********;\n"), "{text}");
+    assert!(text.contains("-x 1;\n") && text.contains("+x 2;\n") && !text.contains("old one"));
+    assert_eq!(difference(&one(old), &one(old)), "");
+    let gone = difference(&one(new), &BTreeMap::new());
+    assert!(gone.contains("--- a/a\n+++ /dev/null\n"), "{gone}");
+}
