@@ -157,6 +157,10 @@ impl Logs {
         let turning = async {
             loop {
                 look.tick().await;
+                // A thread beside the main one has its capabilities: there is none without need.
+                if self.rotation.is_idle() {
+                    continue;
+                }
                 let turned = self.blocking(|own, log| own.rotation.look(&Zoned::now(), log)).await;
                 self.run_commands(turned.unwrap_or_default());
             }
@@ -164,6 +168,9 @@ impl Logs {
         let tidying = async {
             loop {
                 tidy.tick().await;
+                if self.rotation.is_idle() {
+                    continue;
+                }
                 let _ = self.blocking(|own, log| own.rotation.tidy(log)).await;
             }
         };

@@ -103,6 +103,11 @@ enum Error {
 }
 
 impl Rotation {
+    /// Whether there is no log to look at.
+    pub fn is_idle(&self) -> bool {
+        self.rules.load().turn_none()
+    }
+
     /// From now on by `rules`.
     pub fn follow(&self, rules: Rules) {
         self.rules.store(rules.into());

@@ -82,6 +82,11 @@ impl Rules {
             None => self.usual.as_ref(),
         }
     }
+
+    /// Whether no log is turned at all.
+    pub fn turn_none(&self) -> bool {
+        self.usual.is_none() && self.own.values().all(Option::is_none)
+    }
 }
 
 #[cfg(test)]
