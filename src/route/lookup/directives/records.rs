@@ -148,8 +148,8 @@ pub const DIRECTIVES: &[Directive] = &[
         &[LOOKUP],
         Takes::Flag,
         "off",
-        "Whether a name without a domain is the same user whoever says it. With `off` what is kept \
-         of it is kept for that client's address alone.",
+        "Understood, and without effect yet: what is kept of a name without a domain is kept for the \
+         address of ours that it came to, and in Zimbra's form for the client's.",
     ),
     Directive {
         secret: Secret::File,
