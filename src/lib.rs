@@ -4,7 +4,7 @@
 //! and `docs/architecture.md` says why.
 //!
 //! ```text
-//! roof      cli      boot                                  wiring and process life
+//! roof      cli      conf    boot                           wiring and process life
 //! faces     proxy    admin                                 who a peer talks to
 //! services  throttle  route                                decisions; no peer's words in them
 //! means     observe  config   net  tls  memcached  http  session bytes, time and settings reach us
@@ -16,7 +16,6 @@ mod settings;
 mod template;
 mod wire;
 
-mod conf;
 mod config;
 mod http;
 mod memcached;
@@ -33,6 +32,7 @@ mod proxy;
 
 mod boot;
 pub mod cli;
+mod conf;
 
 /// What `tests/`, `bench/` and `fuzz/` need to see of the private rooms.
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! How long somebody takes to answer: on average now, and what is seldom exceeded. No clock: times
 //! are given.
 
+use std::mem::take;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -27,9 +28,28 @@ const STEPS: usize = 64;
 pub struct Latency {
     /// In seconds, as it was at the time beside it.
     average: Option<(f64, Instant)>,
-    now: Counts,
-    before: Counts,
+    counts: Halves<Counts>,
+}
+
+/// What was counted of late: in the half of a window that is now, and in the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Halves<T> {
+    pub now: T,
+    pub before: T,
     turned: Option<Instant>,
+}
+
+impl<T: Default> Halves<T> {
+    /// Begins a new half if the one that is now has lasted for `half`.
+    pub fn turn(&mut self, half: Duration, now: Instant) {
+        let since = now.duration_since(*self.turned.get_or_insert(now));
+        if since < half {
+            return;
+        }
+        let last = take(&mut self.now);
+        self.before = if since < half * 2 { last } else { T::default() };
+        self.turned = Some(now);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -53,8 +73,8 @@ impl Latency {
             }
         };
         self.average = Some((average, now));
-        self.turn(now);
-        let count = &mut self.now.0[step(seconds)];
+        self.counts.turn(HALF, now);
+        let count = &mut self.counts.now.0[step(seconds)];
         *count = count.saturating_add(1);
     }
 
@@ -68,8 +88,9 @@ impl Latency {
     /// What this share of the answers of the last half to whole minute did not exceed. None where
     /// there were fewer than `least`.
     pub fn within(&mut self, share: f64, least: u32, now: Instant) -> Option<Duration> {
-        self.turn(now);
-        let counts = || self.now.0.iter().zip(&self.before.0).map(|(now, before)| now + before);
+        self.counts.turn(HALF, now);
+        let Halves { now, before, .. } = &self.counts;
+        let counts = || now.0.iter().zip(&before.0).map(|(now, before)| now + before);
         let all: u32 = counts().sum();
         if all == 0 || all < least {
             return None;
@@ -82,16 +103,6 @@ impl Latency {
         });
         let step = i32::try_from(reached.unwrap_or(STEPS - 1)).unwrap_or(i32::MAX);
         Some(Duration::from_secs_f64(SHORTEST * FACTOR.powi(step)))
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let since = now.duration_since(*self.turned.get_or_insert(now));
-        if since < HALF {
-            return;
-        }
-        let last = std::mem::take(&mut self.now);
-        self.before = if since < HALF * 2 { last } else { Counts::default() };
-        self.turned = Some(now);
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::observe::latency::Halves;
+
 /// `hedge` of a `lookup`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hedge {
@@ -43,11 +45,7 @@ impl Hedge {
 
 /// How many questions may be asked twice: one in ten, and a few more where there are few questions.
 #[derive(Debug, Default)]
-pub struct Budget {
-    now: Counts,
-    before: Counts,
-    turned: Option<Instant>,
-}
+pub struct Budget(Halves<Counts>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -62,28 +60,19 @@ const HALF: Duration = Duration::from_secs(10);
 impl Budget {
     /// A question is asked for the first time.
     pub fn asked(&mut self, now: Instant) {
-        self.turn(now);
-        self.now.questions = self.now.questions.saturating_add(1);
+        self.0.turn(HALF, now);
+        self.0.now.questions = self.0.now.questions.saturating_add(1);
     }
 
     /// Whether it may be asked a second time; if so, that is counted.
     pub fn may_hedge(&mut self, now: Instant) -> bool {
-        self.turn(now);
-        let questions = self.now.questions.saturating_add(self.before.questions);
-        let hedges = self.now.hedges.saturating_add(self.before.hedges);
+        self.0.turn(HALF, now);
+        let Halves { now, before, .. } = &mut self.0;
+        let questions = now.questions.saturating_add(before.questions);
+        let hedges = now.hedges.saturating_add(before.hedges);
         let may = hedges < FEW + questions / SHARE;
-        self.now.hedges += u32::from(may);
+        now.hedges += u32::from(may);
         may
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let since = now.duration_since(*self.turned.get_or_insert(now));
-        if since < HALF {
-            return;
-        }
-        let last = std::mem::take(&mut self.now);
-        self.before = if since < HALF * 2 { last } else { Counts::default() };
-        self.turned = Some(now);
     }
 }
 
